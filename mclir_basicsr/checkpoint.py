@@ -1,0 +1,52 @@
+"""Files that are either whole or not there."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mclir_basicsr.errors import MclirError
+
+
+def save(content: Any, path: Path) -> None:
+    """``torch.save`` under a temporary name in the same folder, flushed to disk, then renamed.
+
+    Raises:
+        MclirError: It could not be written (a full disk, say); whatever stood under the name is untouched.
+    """
+    temporary = path.with_name(f'{path.name}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a short write as a RuntimeError
+        temporary.unlink(missing_ok=True)
+        raise MclirError(
+            f'Cannot write {path}: {error}. Earlier checkpoints are intact; make room or check the permissions, '
+            'then go on with --auto_resume.'
+        ) from error
+
+
+def load(path: Path, what: str) -> Any:
+    """``torch.load`` onto the CPU, of tensors and plain types only.
+
+    Args:
+        path: The file.
+        what: What it is to the user, for the message, e.g. ``path.pretrain_network_g``.
+
+    Raises:
+        MclirError: There is no such file, it is truncated, or it holds other objects.
+    """
+    if not path.is_file():
+        raise MclirError(f'{what}: there is no file {path}. Correct the path in the option file.')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # a zip error, a pickle error or EOFError, as the damage may be
+        raise MclirError(
+            f'{what}: {path} is truncated, damaged or no checkpoint of tensors and plain types '
+            f'({type(error).__name__}: {str(error).splitlines()[0] if str(error) else "empty file"}). '
+            'Use another file, or remove this one to go on from the one before it.'
+        ) from error

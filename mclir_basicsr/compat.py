@@ -1,0 +1,198 @@
+"""Repairs that basicsr 1.4.2, the last release, needs today; each is made only where it is needed.
+
+Nothing is changed on disk. ``active()`` tells which are in force.
+"""
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+_active: dict[str, str] = {}
+
+
+def active() -> dict[str, str]:
+    """Repairs made so far in this process: name and reason."""
+    return dict(_active)
+
+
+def before_import() -> None:
+    """Repairs without which ``import basicsr`` fails."""
+    _functional_tensor()
+
+
+def after_import() -> None:
+    """Repairs of an imported basicsr; harmless when called again."""
+    for repair in (_launch_option, _resume, _cpu_process_group, _cpu_data_parallel, _registry_message):
+        repair()
+
+
+def _note(repair: Callable[[], None]) -> None:
+    _active[repair.__name__.strip('_')] = (repair.__doc__ or '').splitlines()[0].rstrip('.')
+
+
+def _functional_tensor() -> None:
+    """torchvision 0.17 removed transforms.functional_tensor, which basicsr.data.degradations imports."""
+    name = 'torchvision.transforms.functional_tensor'
+    if name in sys.modules or importlib.util.find_spec(name) is not None:
+        return
+    from torchvision.transforms.functional import rgb_to_grayscale
+
+    module = ModuleType(name, 'The one function of the removed module that BasicSR uses.')
+    module.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]
+    sys.modules[name] = module
+    _note(_functional_tensor)
+
+
+def _launch_option() -> None:
+    """torch.distributed.launch passes --local-rank since torch 2; BasicSR's parser knows --local_rank only."""
+    from basicsr.utils import options
+
+    if hasattr(options.parse_options, '__wrapped__'):
+        return
+    original = options.parse_options
+
+    @functools.wraps(original)
+    def parse_options(root_path: str, is_train: bool = True) -> Any:
+        sys.argv = [arg.replace('--local-rank', '--local_rank', 1) if arg.startswith('--local-rank') else arg for arg in sys.argv]
+        # A script run as `python basicsr/train.py` has functions of its own beside those of basicsr.train.
+        _use_our_resume(sys.modules['__main__'])
+        return original(root_path, is_train)
+
+    _replace(original, parse_options)
+    _note(_launch_option)
+
+
+def _resume() -> None:
+    """load_resume_state fails without CUDA, looks in ./experiments only and does not name a damaged file."""
+    import basicsr.train
+
+    _use_our_resume(basicsr.train)
+    _note(_resume)
+
+
+def _use_our_resume(module: ModuleType) -> None:
+    stock = getattr(module, 'load_resume_state', None)
+    if stock is not None and getattr(stock, '__globals__', {}).get('train_pipeline') is not None:
+        module.load_resume_state = load_resume_state  # type: ignore[attr-defined]
+
+
+def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """The training state to resume, on the CPU; None for a new run. Stands in for the function of basicsr.train.
+
+    With ``--auto_resume`` it is the latest of this experiment's ``training_states``.
+
+    Raises:
+        MclirError: The file is missing or damaged.
+    """
+    from basicsr.utils import check_resume
+
+    from mclir_basicsr import checkpoint
+
+    path = opt['path'].get('resume_state')
+    if opt['auto_resume']:
+        states = [file for file in Path(opt['path']['training_states']).glob('*.state') if file.stem.isdecimal()]
+        path = str(max(states, key=lambda file: int(file.stem))) if states else None
+        opt['path']['resume_state'] = path
+    if not path:
+        return None
+    state = checkpoint.load(Path(path), 'path.resume_state')
+    check_resume(opt, state['iter'])
+    return state
+
+
+def _cpu_process_group() -> None:
+    """Starting a process group divides by the number of GPUs and asks for NCCL; without GPUs gloo serves."""
+    import torch
+    from basicsr.utils import dist_util
+
+    if torch.cuda.is_available():
+        return
+    for name in ('_init_dist_pytorch', '_init_dist_slurm'):
+        original = getattr(dist_util, name)
+        if not hasattr(original, '__wrapped__'):
+            setattr(dist_util, name, _on_gloo(original))
+    _note(_cpu_process_group)
+
+
+def _on_gloo(original: Callable[..., None]) -> Callable[..., None]:
+    import torch
+
+    @functools.wraps(original)
+    def start(backend: str, **arguments: Any) -> None:
+        with mock.patch.multiple(torch.cuda, device_count=lambda: 1, set_device=lambda _: None):
+            original('gloo', **arguments)
+
+    return start
+
+
+def _cpu_data_parallel() -> None:
+    """DistributedDataParallel is given a CUDA device; on a CPU it takes none."""
+    import torch
+    from basicsr.models.base_model import BaseModel
+
+    original = BaseModel.model_to_device
+    if torch.cuda.is_available() or hasattr(original, '__wrapped__'):
+        return
+
+    @functools.wraps(original)
+    def model_to_device(self: Any, net: torch.nn.Module) -> torch.nn.Module:
+        if not self.opt['dist']:
+            return original(self, net)
+        unused = self.opt.get('find_unused_parameters', False)
+        return torch.nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+
+    BaseModel.model_to_device = model_to_device
+    _note(_cpu_data_parallel)
+
+
+class UnknownNameError(KeyError):
+    """A name that is in no registry; a KeyError, as BasicSR raises, whose message prints as written."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def _registry_message() -> None:
+    """A name that is not registered is reported without the names that are."""
+    from basicsr.utils.registry import Registry
+
+    if hasattr(Registry.get, '__wrapped__'):
+        return
+    original = Registry.get
+
+    @functools.wraps(original)
+    def get(self: Any, name: str, suffix: str = 'basicsr') -> Any:
+        if name in self:
+            return original(self, name, suffix)
+        if f'{name}_{suffix}' in self:
+            return original(self, name, suffix)
+        near = get_close_matches(name, self.keys(), n=3, cutoff=0.4)
+        raise UnknownNameError(
+            f"There is no {self._name} named '{name}' in BasicSR's registry; "
+            + (f'did you mean {" or ".join(near)}?' if near else f'it holds {", ".join(sorted(self.keys()))}.')
+            + f' (The plugin mclir_basicsr is {_loaded()}.)'
+        )
+
+    Registry.get = get
+    _note(_registry_message)
+
+
+def _loaded() -> str:
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    from mclir_basicsr import __version__
+
+    return f'loaded, version {__version__}' if 'HistoryModel' in MODEL_REGISTRY else 'not loaded: see `mclir doctor`'
+
+
+def _replace(original: Any, new: Any) -> None:
+    """Put new where modules of basicsr hold original under its name."""
+    for name, module in list(sys.modules.items()):
+        if name.split('.')[0] == 'basicsr' and getattr(module, original.__name__, None) is original:
+            setattr(module, original.__name__, new)

@@ -1,0 +1,5 @@
+"""Losses, usable in any PyTorch loop."""
+
+from mclir_basicsr.losses.spn_loss import SPNLoss
+
+__all__ = ['SPNLoss']

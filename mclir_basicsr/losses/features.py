@@ -1,0 +1,188 @@
+"""The frozen VGG that compares images."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from mclir_basicsr.errors import MclirError
+
+logger = logging.getLogger('basicsr')
+
+VGG_TYPES = tuple(name for name in models.list_models() if name.startswith('vgg'))
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def vgg_layers(vgg_type: str) -> dict[str, nn.Module]:
+    """The convolutional part of a torchvision vgg, without weights, named as BasicSR does: conv1_1, bn1_1, relu1_1, ...
+
+    Raises:
+        MclirError: An unknown vgg_type.
+    """
+    if vgg_type not in VGG_TYPES:
+        raise MclirError(f'vgg_type must be one of {", ".join(VGG_TYPES)}, but is {vgg_type!r}')
+    # On the meta device nothing is allocated or drawn: the classifier alone is 0.5 GB that is never used.
+    with torch.device('meta'):
+        features = models.get_model(vgg_type, weights=None).features
+    layers, block, index = {}, 1, 0
+    for layer in features:
+        if isinstance(layer, nn.MaxPool2d):
+            layers[f'pool{block}'] = layer
+            block, index = block + 1, 0
+            continue
+        index += isinstance(layer, nn.Conv2d)
+        kind = {nn.Conv2d: 'conv', nn.BatchNorm2d: 'bn', nn.ReLU: 'relu'}[type(layer)]
+        layers[f'{kind}{block}_{index}'] = layer
+    return layers
+
+
+def check_layers(vgg_type: str, names: Iterable[str]) -> None:
+    """Make sure that a vgg has these layers.
+
+    Raises:
+        MclirError: It has not, or there are no names; the message lists the layers that it has.
+    """
+    valid, names = vgg_layers(vgg_type), list(names)
+    unknown = sorted(set(names) - set(valid))
+    if unknown or not names:
+        raise MclirError(
+            f'{vgg_type} has no layer {", ".join(unknown)}; its layers are {", ".join(valid)}'
+            if names
+            else 'layer_weights is empty: name at least one layer'
+        )
+
+
+class VGGFeatures(nn.Module):
+    """Features of a torchvision VGG at chosen layers: frozen, always in eval mode, cut after the last one used.
+
+    Args:
+        layers: Names as BasicSR's PerceptualLoss takes them, e.g. ``relu1_2`` or ``conv5_4`` (before its relu).
+        vgg_type: Any vgg of torchvision, e.g. ``vgg16`` or ``vgg19_bn``.
+        use_input_norm: Normalise RGB in [0, 1] with the ImageNet statistics first.
+        range_norm: Map input from [-1, 1] to [0, 1] first.
+        weights: ``imagenet`` (torchvision's own download and cache), the path of a torchvision vgg state dict, or
+            ``random`` (torchvision's initialisation from ``seed``; for trying things out).
+        seed: Seed of ``random`` weights; the same seed gives the same weights whatever was drawn before.
+
+    Raises:
+        MclirError: An unknown vgg_type or layer, or weights that cannot be had or do not fit.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        layers: Iterable[str],
+        vgg_type: str = 'vgg16',
+        use_input_norm: bool = True,
+        range_norm: bool = False,
+        weights: str = 'imagenet',
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.layers = frozenset(layers)
+        self.use_input_norm = use_input_norm
+        self.range_norm = range_norm
+        check_layers(vgg_type, self.layers)
+        parts = vgg_layers(vgg_type)
+        names = list(parts)
+        names = names[: max(names.index(name) for name in self.layers) + 1]
+        features = _load(nn.Sequential(*(parts[name] for name in names)), vgg_type, weights, seed)
+        self.net, previous = nn.Sequential(), ''
+        for name, layer in zip(names, features, strict=True):
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = previous not in self.layers  # relu must not overwrite an output that is asked for
+            self.net.add_module(name, layer)
+            previous = name
+        self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> 'VGGFeatures':
+        """Stay in eval mode: batch statistics of restored images must never reach a vgg_bn."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Features of image (N, 3 or 1, H, W) in [0, 1] by layer name; one channel is repeated to three."""
+        x = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
+        if self.range_norm:
+            x = (x + 1) / 2
+        if self.use_input_norm:
+            x = (x - self.mean) / self.std
+        found = {}
+        for name, layer in self.net.named_children():
+            x = layer(x)
+            if name in self.layers:
+                found[name] = x
+        return found
+
+
+def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn.Sequential:
+    """Give meta-device features their weights; keys of the classifier are left unread."""
+    if weights == 'random':
+        return _randomise(features, vgg_type, seed)
+    source, state = _imagenet(vgg_type) if weights == 'imagenet' else _from_file(Path(weights).expanduser())
+    wanted = features.state_dict().keys()
+    # batches-tracked counters came with torch 0.4.1; older published files lack them and eval mode ignores them
+    missing = [key for key in wanted if f'features.{key}' not in state and not key.endswith('num_batches_tracked')]
+    if missing:
+        raise MclirError(
+            f'{source} is no torchvision {vgg_type} state dict: it lacks features.{missing[0]} and {len(missing) - 1} '
+            f'more. Set spn_opt.weights and spn_opt.vgg_type to the same network.'
+        )
+    features.to_empty(device='cpu')
+    try:
+        features.load_state_dict({key: state[f'features.{key}'] for key in wanted if f'features.{key}' in state}, strict=False)
+    except RuntimeError as error:
+        raise MclirError(f'{source} does not fit {vgg_type} (spn_opt.vgg_type): {error}') from error
+    return features
+
+
+def _randomise(features: nn.Sequential, vgg_type: str, seed: int) -> nn.Sequential:
+    logger.warning(
+        f'{vgg_type} has random weights (seed {seed}): good for trying things out, not for results. '
+        'Set spn_opt.weights: imagenet for those.'
+    )
+    features.to_empty(device='cpu')
+    generator = torch.Generator().manual_seed(seed)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):  # as torchvision.models.VGG starts them
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu', generator=generator)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+    return features
+
+
+def imagenet_file(vgg_type: str) -> Path:
+    """Where torchvision keeps the ImageNet weights of a vgg once they are downloaded."""
+    url = models.get_model_weights(vgg_type)['IMAGENET1K_V1'].url
+    return Path(torch.hub.get_dir()) / 'checkpoints' / url.rsplit('/', 1)[1]
+
+
+def _imagenet(vgg_type: str) -> tuple[str, dict[str, Tensor]]:
+    weights, file = models.get_model_weights(vgg_type)['IMAGENET1K_V1'], imagenet_file(vgg_type)
+    try:
+        return str(file), weights.get_state_dict(progress=True, check_hash=True)
+    except Exception as error:  # no network, a proxy, a full disk, a wrong hash: the way out is the same
+        raise MclirError(
+            f'No ImageNet weights for {vgg_type}: {file} is not there and could not be downloaded ({error}). '
+            f'Fetch {weights.url} on a machine with a network and put it at that path, or set spn_opt.weights to '
+            'where you keep it, or to random (trying out only).'
+        ) from error
+
+
+def _from_file(file: Path) -> tuple[str, dict[str, Tensor]]:
+    if not file.is_file():
+        raise MclirError(
+            f'spn_opt.weights: there is no file {file}. Give the path of a torchvision vgg state dict, imagenet or random.'
+        )
+    try:
+        return str(file), torch.load(file, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise MclirError(f'spn_opt.weights: {file} is not a readable state dict: {error}') from error

@@ -1,0 +1,120 @@
+"""Self-Prior guided Negative loss (SPN) of MCLIR."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.losses.features import VGGFeatures
+
+CRITERIA = ('l1', 'l2', 'fro')
+DEFAULT_LAYER_WEIGHTS = {'relu1_2': 0.2, 'relu2_2': 0.3, 'relu3_3': 0.5}
+
+
+def feature_distance(
+    features: Mapping[str, Tensor], others: Mapping[str, Tensor], layer_weights: Mapping[str, float], criterion: str
+) -> Tensor:
+    """Weighted distance of two sets of features: ``sum_l w_l * criterion(features_l, others_l)``, in float32.
+
+    Args:
+        features: Feature maps by layer name, any shape.
+        others: The same layers and shapes.
+        layer_weights: Weight of each layer; its keys are the layers that count.
+        criterion: ``l1`` mean absolute difference, ``l2`` mean squared difference, ``fro`` Frobenius norm of the
+            difference over the whole batch (as BasicSR's PerceptualLoss defines them).
+
+    Returns:
+        A scalar.
+
+    Raises:
+        MclirError: An unknown criterion.
+    """
+    if criterion not in CRITERIA:
+        raise MclirError(f'criterion must be one of {", ".join(CRITERIA)}, but is {criterion!r}.')
+    measure = {'l1': F.l1_loss, 'l2': F.mse_loss, 'fro': torch.dist}[criterion]
+    terms = [weight * measure(features[name].float(), others[name].float()) for name, weight in layer_weights.items()]
+    return torch.stack(terms).sum()
+
+
+def gradient_ratio(spn: Tensor, reconstruction: Tensor, output: Tensor) -> Tensor:
+    """Norm of the SPN term's gradient at the output over that of the reconstruction terms (0-d, no graph).
+
+    Both graphs are kept, so that ``backward`` can follow. It costs one more backward pass through the VGG.
+    """
+    by_spn, by_reconstruction = (
+        torch.autograd.grad(term, output, retain_graph=True)[0].float().norm() for term in (spn, reconstruction)
+    )
+    return by_spn / by_reconstruction
+
+
+class SPNLoss(nn.Module):
+    """Push the output of a network away from what its own past restored: ``-λ · mean_k d(output, negative_k)``.
+
+    d is :func:`feature_distance` in a frozen VGG. The result is negative, is to be added to the reconstruction loss
+    and has no lower bound: keep λ small (see ``spn_ratio`` in the log).
+
+    Source: Wu et al., Learning from History: Task-agnostic Model Contrastive Learning for Image Restoration,
+    AAAI 2024, arXiv 2309.06023, the negative term of its loss; defaults are those of its published FFANet run.
+
+    Args:
+        loss_weight: λ, above 0.
+        layer_weights: Weight of each VGG layer, by BasicSR's names; None for relu1_2 0.2, relu2_2 0.3, relu3_3 0.5.
+        vgg_type: Any vgg of torchvision.
+        criterion: ``l1``, ``l2`` or ``fro``.
+        use_input_norm: Normalise images in [0, 1] with the ImageNet statistics.
+        range_norm: The images are in [-1, 1].
+        weights: ``imagenet``, the path of a torchvision vgg state dict, or ``random``.
+        seed: Seed of random weights.
+
+    Raises:
+        MclirError: A value outside these, or VGG weights that cannot be had.
+    """
+
+    def __init__(
+        self,
+        loss_weight: float = 1e-3,
+        layer_weights: Mapping[str, float] | None = None,
+        vgg_type: str = 'vgg16',
+        criterion: str = 'l1',
+        use_input_norm: bool = True,
+        range_norm: bool = False,
+        weights: str = 'imagenet',
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not loss_weight > 0:
+            raise MclirError(f'loss_weight must be above 0, but is {loss_weight}.')
+        if criterion not in CRITERIA:
+            raise MclirError(f'criterion must be one of {", ".join(CRITERIA)}, but is {criterion!r}.')
+        self.loss_weight = loss_weight
+        self.layer_weights = dict(DEFAULT_LAYER_WEIGHTS if layer_weights is None else layer_weights)
+        self.criterion = criterion
+        self.vgg = VGGFeatures(self.layer_weights, vgg_type, use_input_norm, range_norm, weights, seed)
+
+    def forward(self, output: Tensor, negatives: Tensor) -> Tensor:
+        """Compute ``l_spn``, to be added to the loss.
+
+        Args:
+            output: (N, C, H, W), C 3 or 1, in [0, 1].
+            negatives: (K, N, C, H, W), what K negative models made of the same input.
+
+        Returns:
+            A scalar, at most 0, with a graph to ``output`` only.
+
+        Raises:
+            MclirError: The shapes do not go together.
+        """
+        if negatives.shape[1:] != output.shape or not len(negatives):
+            raise MclirError(
+                f'negatives must have the shape (K, *output.shape), K at least 1, but output is {tuple(output.shape)} '
+                f'and negatives are {tuple(negatives.shape)}.'
+            )
+        features = self.vgg(output)
+        distances = []
+        for negative in negatives:
+            with torch.no_grad():
+                others = self.vgg(negative)
+            distances.append(feature_distance(features, others, self.layer_weights, self.criterion))
+        return -self.loss_weight * torch.stack(distances).mean()

@@ -1,0 +1,232 @@
+"""HistoryModel: BasicSR's SRModel with the SPN term and the negative models behind it."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from basicsr.losses import build_loss
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
+from torch import Tensor, nn
+
+from mclir_basicsr import checkpoint
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.history import PRECISIONS, ModelHistory
+from mclir_basicsr.inference import Tile, restore
+from mclir_basicsr.losses.spn_loss import gradient_ratio
+from mclir_basicsr.models.schedule import make_optimizer, make_scheduler
+from mclir_basicsr.options import HistoryOptions, read_options
+
+
+class HistoryModel(SRModel):
+    """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
+
+    Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
+    as SRModel does. Its checkpoints are ordinary BasicSR checkpoints; ``training_states/<iter>.state`` also holds
+    the history.
+
+    Attributes:
+        history: The negative models, a :class:`ModelHistory`; None without ``train.history``.
+        cri_spn: The SPN loss; None without ``train.spn_opt``.
+
+    Raises:
+        MclirError: Option keys, a pretrained file or a resumed state that cannot be used; see :mod:`..options`.
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.own, warnings = read_options(opt)
+        for warning in warnings:
+            get_root_logger().warning(warning)
+        self.history: ModelHistory | None = None
+        super().__init__(opt)
+
+    def init_training_settings(self) -> None:
+        """Set up EMA, losses, optimizer and scheduler (SRModel), then the SPN loss and the history."""
+        super().init_training_settings()
+        own = self.own.train
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
+        self.cri_spn = None
+        if own.spn_opt is not None and own.history is not None:
+            self.cri_spn = build_loss(own.spn_opt.model_dump()).to(self.device)
+            self.history = self._start_history(own.history)
+            self._spn_from = own.history.start_iter
+
+    def _start_history(self, own: HistoryOptions) -> ModelHistory:
+        history = ModelHistory(
+            self.get_bare_model(self.net_g),
+            own.interval,
+            negatives=own.negatives,
+            threshold=own.threshold or 0.0,
+            decay=own.decay,
+            start=own.start,
+            fresh=lambda: build_network(self.opt['network_g']),
+            seed=self.opt.get('manual_seed') or 0,
+            per_step=own.per_step,
+            precision=own.precision,
+        )
+        get_root_logger().info(f'History of {len(history.negatives)} negative models: {own}')
+        return history
+
+    def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
+        """Any optimizer of torch.optim."""
+        return make_optimizer(optim_type, params, lr, **kwargs)
+
+    def setup_schedulers(self) -> None:
+        """BasicSR's schedulers, any of torch.optim.lr_scheduler, and TrueCosineAnnealingLR."""
+        options = self.opt['train']['scheduler']
+        self._torch_schedule = options['type'] not in ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
+        if not self._torch_schedule:
+            super().setup_schedulers()
+            return
+        name = options.pop('type')
+        self.schedulers = [make_scheduler(name, optimizer, **options) for optimizer in self.optimizers]
+
+    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
+        """Step the schedule, then warm up; the warm-up does not disturb torch's schedulers, which go by the last rate."""
+        if self._torch_schedule and 1 < current_iter <= warmup_iter:
+            self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
+        super().update_learning_rate(current_iter, warmup_iter)
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One training step."""
+        self.optimizer_g.zero_grad()
+        with self._autocast():
+            self.output = self.net_g(self.lq)
+        output = self.output.float()
+        terms = self._reconstruction_terms(output)
+        l_total = sum(terms.values())
+        if self.history is not None:
+            net = self.get_bare_model(self.net_g)
+            if current_iter >= self._spn_from:
+                with self._autocast():
+                    l_spn = self.cri_spn(output, self.history(self.lq))
+                terms |= {'l_spn': l_spn, 'spn_dist': -l_spn / self.cri_spn.loss_weight}
+                if current_iter % self.opt['logger']['print_freq'] == 0:
+                    terms['spn_ratio'] = gradient_ratio(l_spn, l_total, output)
+                l_total = l_total + l_spn
+            self.history.refresh_adaptive(net, output, self.gt)
+
+        self.scaler.scale(l_total).backward()
+        if self.own.train.grad_clip_norm is not None:
+            self.scaler.unscale_(self.optimizer_g)
+            terms['grad_norm'] = nn.utils.clip_grad_norm_(self.net_g.parameters(), self.own.train.grad_clip_norm)
+        self.scaler.step(self.optimizer_g)
+        self.scaler.update()
+
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+        if self.history is not None:
+            self.history.refresh(net, current_iter)
+        # Reading a value waits for the GPU, so it is left to get_current_log.
+        self._terms = {name: value.detach() for name, value in terms.items()}
+
+    def _reconstruction_terms(self, output: Tensor) -> OrderedDict[str, Tensor]:
+        terms = OrderedDict()
+        if self.cri_pix:
+            terms['l_pix'] = self.cri_pix(output, self.gt)
+        if self.cri_perceptual:
+            perceptual = zip(('l_percep', 'l_style'), self.cri_perceptual(output, self.gt), strict=True)
+            terms.update((name, value) for name, value in perceptual if value is not None)
+        return terms
+
+    def _autocast(self) -> torch.autocast:
+        dtype = PRECISIONS[self.own.train.amp or 'fp32']
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
+
+    def get_current_log(self) -> dict[str, float]:
+        """Values of the last step by name, means over ranks: losses, ``spn_dist``, ``neg_refresh``, and the like.
+
+        Call it on every rank. ``spn_ratio`` is there at iterations that ``logger.print_freq`` logs.
+        """
+        self.log_dict = self.reduce_loss_dict(self._terms)
+        if self.history is not None:
+            self.log_dict['neg_refresh'] = sum(self.history.refreshes)
+        return self.log_dict
+
+    def test(self) -> None:
+        """Restore ``lq`` into ``output`` with the EMA network, or net_g where there is none; see the ``val`` options."""
+        net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+        training = net.training
+        net.eval()
+        val = self.own.val
+        tile = None if val.tile is None else Tile(val.tile.size, val.tile.overlap)
+        multiple = val.pad_multiple or self._window_size(net)
+        self.output = restore(net, self.lq, pad_multiple=multiple, tile=tile, self_ensemble=val.self_ensemble)
+        net.train(training)
+
+    def _window_size(self, net: nn.Module) -> int:
+        size = getattr(net, 'window_size', self.opt['network_g'].get('window_size', 1))
+        return size if isinstance(size, int) else math.lcm(*size)
+
+    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params') -> None:
+        """Load a network as BasicSR does, with one clear message where that fails."""
+        content = checkpoint.load(Path(load_path), 'path.pretrain_network_g')
+        if param_key is not None and not (isinstance(content, Mapping) and {param_key, 'params'} & content.keys()):
+            found = ', '.join(map(str, list(content)[:4])) if isinstance(content, Mapping) else type(content).__name__
+            raise MclirError(
+                f'path.pretrain_network_g: {load_path} has no entry {param_key!r}, but {found}. Set path.param_key_g '
+                'to the right one, or to ~ where the file is the state dict itself.'
+            )
+        try:
+            super().load_network(net, load_path, strict, param_key)
+        except RuntimeError as error:
+            raise MclirError(f'path.pretrain_network_g: {load_path} does not fit network_g: {error}') from error
+
+    @master_only
+    def save_network(
+        self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int, param_key: str | list[str] = 'params'
+    ) -> None:
+        """Save network(s) in BasicSR's format; the file is either whole or not there."""
+        nets, keys = (v if isinstance(v, list) else [v] for v in (net, param_key))
+        content = {
+            key: {name: value.cpu() for name, value in self.get_bare_model(one).state_dict().items()}
+            for one, key in zip(nets, keys, strict=True)
+        }
+        label = 'latest' if current_iter == -1 else current_iter
+        checkpoint.save(content, Path(self.opt['path']['models']) / f'{net_label}_{label}.pth')
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        """Save what BasicSR saves for resuming, the history and the loss scale."""
+        if current_iter == -1:
+            return
+        state = {
+            'epoch': epoch,
+            'iter': current_iter,
+            'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
+            'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
+            'scaler': self.scaler.state_dict(),
+        }
+        if self.history is not None:
+            state['history'] = self.history.state_dict()
+        checkpoint.save(state, Path(self.opt['path']['training_states']) / f'{current_iter}.state')
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Go on from a ``.state``; one without a history (plain BasicSR's) starts a fresh one from the network.
+
+        Raises:
+            MclirError: The state is of another network or of other ``train`` settings.
+        """
+        try:
+            super().resume_training(resume_state)
+            if resume_state.get('scaler'):
+                self.scaler.load_state_dict(resume_state['scaler'])
+            if self.history is None:
+                return
+            if 'history' in resume_state:
+                self.history.load_state_dict(resume_state['history'])
+                return
+        except (AssertionError, KeyError, RuntimeError, ValueError) as error:
+            raise MclirError(
+                f'The state to resume does not fit this option file (network_g, train.optim_g, train.history): {error}\n'
+                'Resume with the option file of that run, or start anew from its network (path.pretrain_network_g).'
+            ) from error
+        get_root_logger().warning(
+            f'The resumed state of iteration {resume_state["iter"]} holds no history: '
+            'a fresh one starts from the network as it is.'
+        )

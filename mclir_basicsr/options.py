@@ -1,0 +1,228 @@
+"""The keys of an option file that are ours: names, types, defaults and bounds, checked before anything is built.
+
+BasicSR's own keys are left to BasicSR. ``docs/options.md`` is :func:`reference_page` of what stands here.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.losses.features import check_layers
+from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
+
+# What BasicSR 1.4.2 reads in the blocks that it shares with us.
+BASICSR_KEYS = {
+    'train': {
+        'ema_decay', 'optim_g', 'optim_d', 'scheduler', 'total_iter', 'warmup_iter', 'pixel_opt', 'perceptual_opt',
+        'gan_opt', 'ldl_opt', 'net_d_iters', 'net_d_init_iters', 'fix_flow', 'flow_lr_mul',
+    },
+    'val': {'val_freq', 'save_img', 'suffix', 'metrics', 'pbar'},
+}  # fmt: skip
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
+
+
+class SPNOptions(_Keys):
+    """The SPN term (arguments of SPNLoss)."""
+
+    type: Literal['SPNLoss'] = Field('SPNLoss', description='the loss')
+    loss_weight: float = Field(1e-3, gt=0, description='λ; watch `spn_ratio` in the log')
+    vgg_type: str = Field('vgg16', description='any vgg of torchvision')
+    layer_weights: dict[str, PositiveFloat] = Field(
+        DEFAULT_LAYER_WEIGHTS, min_length=1, description='weight of each VGG layer, names as in PerceptualLoss'
+    )
+    criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
+    use_input_norm: bool = Field(True, description='normalise images with the ImageNet statistics')
+    range_norm: bool = Field(False, description='images are in [-1, 1]')
+    weights: str = Field('imagenet', description='imagenet, the path of a torchvision vgg state dict, or random')
+    seed: int = Field(0, description='seed of random weights')
+
+    @model_validator(mode='after')
+    def _known_layers(self) -> 'SPNOptions':
+        check_layers(self.vgg_type, self.layer_weights)
+        return self
+
+
+class HistoryOptions(_Keys):
+    """The negative models."""
+
+    policy: Literal['periodic', 'adaptive'] = Field('periodic', description='when negatives are refreshed')
+    interval: list[PositiveInt] | None = Field(
+        None, min_length=1, description='periodic: iterations between refreshes, one negative per entry; '
+        'default [100, 200, 500, 1000]'
+    )  # fmt: skip
+    negatives: PositiveInt | None = Field(None, description='adaptive: how many negatives')
+    threshold: float | None = Field(
+        None, gt=0, description='adaptive: refresh the next negative above this spread of the residual; default 0.022'
+    )
+    decay: Annotated[list[Share] | None, BeforeValidator(lambda v: v if v is None or isinstance(v, list) else [v])] = Field(
+        None, description='share of itself that a negative keeps at a refresh: a number, or one per negative; '
+        'default 0.1 (periodic), 0.001 (adaptive)'
+    )  # fmt: skip
+    start: Share = Field(0.1, description='share of random initialisation at the start')
+    start_iter: int = Field(0, ge=0, description='no SPN term before this iteration')
+    per_step: Annotated[PositiveInt | None, BeforeValidator(lambda v: None if v == 'all' else v)] = Field(
+        None, description='negatives evaluated per step, in turn: all or a number'
+    )
+    precision: Literal['fp32', 'bf16', 'fp16'] = Field('fp32', description="the negatives' forward pass")
+
+    @model_validator(mode='before')
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        """Defaults that depend on the policy."""
+        if not isinstance(data, Mapping):
+            return data
+        if data.get('policy') == 'adaptive':
+            return {'threshold': 0.022, 'decay': 0.001} | dict(data)
+        return {'interval': [100, 200, 500, 1000], 'decay': 0.1} | dict(data)
+
+    @model_validator(mode='after')
+    def _agree(self) -> 'HistoryOptions':
+        if self.policy == 'adaptive':
+            if self.negatives is None or self.interval is not None:
+                raise ValueError('policy adaptive takes negatives (how many) and no interval')
+        elif self.interval is None or self.negatives is not None or self.threshold is not None:
+            raise ValueError('policy periodic takes interval and neither negatives nor threshold')
+        count = self.negatives or len(self.interval or ())
+        if self.decay is None or len(self.decay) not in (1, count):
+            raise ValueError(f'decay has {len(self.decay or ())} values for {count} negatives; give one number or {count}')
+        if self.per_step is not None and self.per_step > count:
+            raise ValueError(f'per_step is {self.per_step}, but there are {count} negatives')
+        return self
+
+
+class TrainOptions(_Keys):
+    """Keys beside BasicSR's own."""
+
+    spn_opt: SPNOptions | None = Field(None, description='the SPN term; needs history')
+    history: HistoryOptions | None = Field(None, description='the negative models; needs spn_opt')
+    grad_clip_norm: float | None = Field(None, gt=0, description='clip the norm of the gradient to this; logs grad_norm')
+    amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
+
+    @model_validator(mode='after')
+    def _both(self) -> 'TrainOptions':
+        if (self.spn_opt is None) != (self.history is None):
+            there, missing = ('history', 'spn_opt') if self.spn_opt is None else ('spn_opt', 'history')
+            raise ValueError(f'{there} needs {missing} beside it ("{missing}: {{}}" takes the published settings)')
+        return self
+
+
+class TileOptions(_Keys):
+    """Validation in tiles."""
+
+    size: PositiveInt = Field(description='side of a tile in lq pixels')
+    overlap: int = Field(ge=0, description='lq pixels that neighbours share')
+
+    @model_validator(mode='after')
+    def _fits(self) -> 'TileOptions':
+        if self.overlap >= self.size:
+            raise ValueError(f'overlap {self.overlap} must be below size {self.size}')
+        return self
+
+
+class ValOptions(_Keys):
+    """Keys beside BasicSR's own."""
+
+    pad_multiple: Annotated[PositiveInt | None, BeforeValidator(lambda v: None if v == 'auto' else v)] = Field(
+        None, description="pad images to a multiple of this: auto (the network's window_size) or a number"
+    )
+    tile: TileOptions | None = Field(None, description='restore in overlapping tiles, e.g. {size: 128, overlap: 32}')
+    self_ensemble: bool = Field(False, description='mean over the 8 flips and transpositions')
+
+
+class OwnOptions(_Keys):
+    """All of ours in one option file."""
+
+    train: TrainOptions
+    val: ValOptions
+
+
+def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
+    """Check our keys of a parsed option file.
+
+    Args:
+        opt: The whole option file as BasicSR parsed it.
+
+    Returns:
+        The typed options, and a warning for each key of ``train`` and ``val`` that neither BasicSR nor we read.
+
+    Raises:
+        MclirError: One message with every fault: unknown keys with the nearest valid ones, wrong types, impossible
+            values, and keys of ``train`` or ``val`` that look like a misspelling of ours.
+    """
+    faults, warnings, own = [], [], {}
+    for block, struct in (('train', TrainOptions), ('val', ValOptions)):
+        given = opt.get(block) or {}
+        own[block] = {key: value for key, value in given.items() if key in struct.model_fields}
+        for key in sorted(given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block]):
+            near = get_close_matches(key, struct.model_fields, n=1, cutoff=0.7)
+            if near:
+                faults.append(f'{block}.{key}: unknown key; did you mean {near[0]}?')
+            else:
+                warnings.append(f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.')
+    try:
+        options = OwnOptions.model_validate(own)
+    except ValidationError as error:
+        faults += _explain(error)
+    if faults:
+        raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
+    return options, warnings
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        path, message = '.'.join(map(str, fault['loc'])), fault['msg'].removeprefix('Value error, ')
+        if fault['type'] == 'extra_forbidden':
+            valid = _struct_at(fault['loc'][:-1]).model_fields
+            near = get_close_matches(str(fault['loc'][-1]), valid, n=1, cutoff=0.5)
+            hint = f'did you mean {near[0]}?' if near else f'valid keys are {", ".join(valid)}.'
+            yield f'{path}: unknown key; {hint}'
+        elif fault['type'] in ('value_error', 'missing'):
+            yield f'{path}: {message}'
+        else:
+            yield f'{path}: {message}, but it is {fault["input"]!r}'
+
+
+def _struct_at(path: tuple[Any, ...]) -> type[BaseModel]:
+    struct: type[BaseModel] = OwnOptions
+    for key in path:
+        struct = _struct_of(struct, key) or struct
+    return struct
+
+
+def _struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
+    annotation = struct.model_fields[key].annotation
+    for kind in (annotation, *getattr(annotation, '__args__', ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def reference_page() -> str:
+    """The reference of our option keys, in Markdown."""
+    lines = ['# Option file: the keys of mclir_basicsr', '', 'Everything else is BasicSR\'s own. Made from `options.py`.']
+    blocks: list[tuple[str, type[BaseModel]]] = [('train', TrainOptions), ('val', ValOptions)]
+    for path, struct in blocks:
+        lines += ['', f'## {path}', '', struct.__doc__ or '', '', '| key | default | what |', '|---|---|---|']
+        for key, field in struct.model_fields.items():
+            inner = _struct_of(struct, key)
+            if inner is not None:
+                blocks.append((f'{path}.{key}', inner))
+            default = '(required)' if field.is_required() else f'`{_yaml(key, field.default)}`'
+            lines.append(f'| `{key}` | {default} | {field.description} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _yaml(key: str, value: Any) -> str:
+    if value is None:
+        return {'per_step': 'all', 'pad_multiple': 'auto'}.get(key, '~')
+    if isinstance(value, dict):
+        return '{' + ', '.join(f'{k}: {v}' for k, v in value.items()) + '}'
+    return str(value).lower() if isinstance(value, bool) else str(value)

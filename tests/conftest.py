@@ -1,0 +1,100 @@
+"""Shared fixtures. The plugin is registered once, as the start-up hook does it."""
+
+import os
+
+os.environ.setdefault('OMP_NUM_THREADS', '2')
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision
+from recipe import fill_
+
+import mclir_basicsr
+
+mclir_basicsr.register()
+
+DATA = Path(__file__).parent / 'data'
+
+
+def golden(name):
+    """Arrays of a golden file and its settings."""
+    arrays = np.load(DATA / f'{name}.npz')
+    return arrays, json.loads(str(arrays['meta']))
+
+
+@pytest.fixture(scope='session')
+def vgg_file(tmp_path_factory):
+    """Make a torchvision state dict of a vgg with the weights that the golden files were made with."""
+    folder = tmp_path_factory.mktemp('vgg')
+
+    def make(vgg_type):
+        file = folder / f'{vgg_type}.pth'
+        if not file.exists():
+            with torch.device('meta'):
+                net = torchvision.models.get_model(vgg_type, weights=None)
+            features = torch.nn.Module()
+            features.features = net.features.to_empty(device='cpu')  # the classifier is not needed and large
+            torch.save(fill_(features).state_dict(), file)
+        return str(file)
+
+    return make
+
+
+@pytest.fixture
+def write_pairs(tmp_path):
+    """Write count smooth random colour pairs (gt of side `side`, lq reduced by scale) as PNG; returns the two folders."""
+
+    def write(count=1, side=32, scale=2, name='pairs'):
+        random = np.random.default_rng(7)
+        folders = tmp_path / name / 'gt', tmp_path / name / 'lq'
+        for folder in folders:
+            folder.mkdir(parents=True)
+        for i in range(count):
+            coarse = random.integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8)
+            gt = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+            lq = cv2.resize(gt, (side // scale, side // scale), interpolation=cv2.INTER_AREA)
+            for folder, image in zip(folders, (gt, lq), strict=True):
+                cv2.imwrite(str(folder / f'{i:03d}.png'), image)
+        return folders
+
+    return write
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Options of a tiny EDSR x2 run as BasicSR's parser would hand them to a model; blocks may be replaced."""
+
+    def make(model_type='HistoryModel', train=None, **blocks):
+        opt = {
+            'name': 'tiny',
+            'model_type': model_type,
+            'scale': 2,
+            'num_gpu': 0,
+            'manual_seed': 0,
+            'is_train': True,
+            'dist': False,
+            'rank': 0,
+            'world_size': 1,
+            'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
+            'path': {'models': str(tmp_path / 'models'), 'training_states': str(tmp_path / 'training_states')},
+            'train': {
+                'ema_decay': 0.9,
+                'optim_g': {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]},
+                'scheduler': {'type': 'MultiStepLR', 'milestones': [4], 'gamma': 0.5},
+                'total_iter': 12,
+                'pixel_opt': {'type': 'L1Loss'},
+            }
+            | (train or {}),
+            'val': {'val_freq': 100, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}}},
+            'logger': {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False},
+        }
+        for folder in ('models', 'training_states'):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        return opt | blocks
+
+    return make

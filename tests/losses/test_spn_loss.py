@@ -1,0 +1,117 @@
+"""SPNLoss against the reference implementation's values, closed forms and its contract."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recipe import example_input
+from torch.nn import functional as F
+
+from mclir_basicsr import SPNLoss
+from mclir_basicsr.losses.spn_loss import feature_distance, gradient_ratio
+
+
+@pytest.fixture(scope='module')
+def loss():
+    return SPNLoss(loss_weight=2.0, layer_weights={'relu1_2': 0.25, 'conv2_1': 1.5}, weights='random')
+
+
+@pytest.mark.parametrize('name', ['spn_loss_vgg16_l1', 'spn_loss_vgg16_fro', 'spn_loss_vgg19_conv_l1'])
+def test_matches_the_reference(name, vgg_file):
+    arrays, meta = golden(name)
+    keys = ('loss_weight', 'layer_weights', 'vgg_type', 'criterion', 'use_input_norm', 'range_norm')
+    loss = SPNLoss(**{key: meta[key] for key in keys}, weights=vgg_file(meta['vgg_type']))
+    output = example_input(meta['shape'], meta['output_seed']).requires_grad_()
+    negatives = torch.stack([example_input(meta['shape'], seed) for seed in meta['negative_seeds']])
+
+    l_spn = loss(output, negatives)
+    l_spn.backward()
+
+    assert l_spn.item() == pytest.approx(meta['l_spn'], rel=1e-5)
+    for negative, expected in zip(negatives, meta['weighted_distance_per_negative'], strict=True):
+        assert -loss(output, negative[None]).item() == pytest.approx(expected, rel=1e-5)
+    want = arrays['grad_output']
+    error = np.abs(output.grad.numpy() - want).max() / np.sqrt((want**2).mean())
+    assert error < 1e-4
+
+
+@given(
+    weights=st.lists(st.floats(0.01, 10), min_size=1, max_size=3),
+    criterion=st.sampled_from(['l1', 'l2', 'fro']),
+    seed=st.integers(0, 100),
+)
+@settings(max_examples=30, deadline=None)
+def test_distance_is_the_formula(weights, criterion, seed):
+    random = np.random.default_rng(seed)
+    a, b = ([random.standard_normal((2, 3, 4, 5)) for _ in weights] for _ in range(2))
+    formula = {
+        'l1': lambda d: np.abs(d).mean(),
+        'l2': lambda d: (d**2).mean(),
+        'fro': lambda d: np.sqrt((d**2).sum()),
+    }[criterion]
+    expected = sum(w * formula(x - y) for w, x, y in zip(weights, a, b, strict=True))
+    named = [{str(i): torch.from_numpy(x) for i, x in enumerate(maps)} for maps in (a, b)]
+    layer_weights = {str(i): w for i, w in enumerate(weights)}
+    assert feature_distance(*named, layer_weights, criterion).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_is_minus_lambda_times_the_mean_over_negatives(loss):
+    output, negatives = torch.rand(2, 3, 16, 16), torch.rand(3, 2, 3, 16, 16)
+    alone = [loss(output, negative[None]) for negative in negatives]
+    torch.testing.assert_close(loss(output, negatives), torch.stack(alone).mean())
+    assert loss(output, negatives) < 0
+    assert loss(output, output[None]) == 0
+
+
+def test_graph_reaches_the_output_only(loss):
+    output, negatives = torch.rand(1, 3, 16, 16, requires_grad=True), torch.rand(2, 1, 3, 16, 16, requires_grad=True)
+    loss(output, negatives).backward()
+    assert output.grad.abs().sum() > 0
+    assert negatives.grad is None
+    assert all(p.grad is None and not p.requires_grad for p in loss.parameters())
+
+
+def test_output_features_are_computed_once(loss, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loss.vgg, 'forward', lambda x, run=loss.vgg.forward: seen.append(len(x)) or run(x))
+    loss(torch.rand(2, 3, 8, 8), torch.rand(4, 2, 3, 8, 8))
+    assert sum(seen) == 2 + 4 * 2
+
+
+def test_one_channel_is_repeated_to_three(loss):
+    output, negatives = torch.rand(2, 1, 16, 16), torch.rand(3, 2, 1, 16, 16)
+    torch.testing.assert_close(loss(output, negatives), loss(output.repeat(1, 3, 1, 1), negatives.repeat(1, 1, 3, 1, 1)))
+
+
+def test_gradient_ratio_is_that_of_the_norms(loss):
+    output = torch.rand(1, 3, 16, 16, requires_grad=True)
+    spn, reconstruction = loss(output, torch.rand(1, 1, 3, 16, 16)), F.l1_loss(output, torch.zeros_like(output))
+    ratio = gradient_ratio(spn, reconstruction, output)
+    (spn + reconstruction).backward()  # the graphs are still there
+    # every element of the L1 gradient is 1/n, so its norm is n^-1/2
+    by_spn = output.grad - 1 / output.numel()
+    assert ratio.item() == pytest.approx((by_spn.norm() * output.numel() ** 0.5).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'loss_weight': 0}, 'loss_weight must be above 0, but is 0'),
+        ({'loss_weight': -1e-3}, 'loss_weight must be above 0'),
+        ({'criterion': 'cos'}, "criterion must be one of l1, l2, fro, but is 'cos'"),
+        ({'vgg_type': 'vgg17'}, "vgg_type must be one of vgg11, .*vgg19_bn, but is 'vgg17'"),
+        ({'layer_weights': {'relu9_9': 1}}, 'vgg16 has no layer relu9_9; its layers are conv1_1'),
+        ({'layer_weights': {}}, 'name at least one layer'),
+    ],
+)
+def test_impossible_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SPNLoss(**{'weights': 'random'} | arguments)
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 8, 8), (1, 2, 3, 8, 9), (0, 2, 3, 8, 8), (1, 1, 3, 8, 8)])
+def test_negatives_of_another_shape(loss, shape):
+    with pytest.raises(ValueError, match=r'output is \(2, 3, 8, 8\) and negatives are \(' + ', '.join(map(str, shape))):
+        loss(torch.rand(2, 3, 8, 8), torch.rand(shape))

@@ -1,0 +1,221 @@
+"""ModelHistory in a plain PyTorch loop, against closed forms and a slow model in plain Python."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from mclir_basicsr import ModelHistory, SPNLoss
+from mclir_basicsr.history import residual_spread
+
+
+class Scale(nn.Module):
+    """The simplest network: one weight, one floating-point and one integer buffer."""
+
+    def __init__(self, weight=0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(float(weight)))
+        self.register_buffer('offset', torch.tensor(0.0))
+        self.register_buffer('count', torch.tensor(0))
+
+    def forward(self, x):
+        return x * self.weight + self.offset
+
+
+def weights(history):
+    return [negative.weight.item() for negative in history.negatives]
+
+
+def test_a_plain_pytorch_loop():
+    """All that a loop without BasicSR needs."""
+    torch.manual_seed(0)
+
+    def make():
+        return nn.Conv2d(3, 3, 3, padding=1)
+
+    net = make()
+    history = ModelHistory(net, interval=[2, 5], start=0.1, fresh=make)
+    spn_loss = SPNLoss(loss_weight=1e-3, layer_weights={'relu1_1': 1.0}, weights='random')
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    lq = torch.rand(2, 3, 16, 16)
+    gt = lq.flip(1)
+    losses = []
+    for iteration in range(1, 21):
+        output = net(lq)
+        reconstruction = F.l1_loss(output, gt)
+        loss = reconstruction + spn_loss(output, history(lq))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.refresh(net, iteration)
+        losses.append(reconstruction.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert history.refreshes == [10, 4]
+
+
+def test_start_is_a_mix_with_a_random_initialisation_of_its_own():
+    drawn = []
+
+    def fresh():
+        drawn.append(Scale(torch.rand(()).item()))
+        return drawn[-1]
+
+    net = Scale(5.0)
+    state = torch.random.get_rng_state()
+    history = ModelHistory(net, [1, 1, 1], start=0.3, fresh=fresh, seed=11)
+    assert torch.equal(torch.random.get_rng_state(), state), 'the training stream of random numbers must go on undisturbed'
+    assert weights(history) == pytest.approx([0.3 * d.weight.item() + 0.7 * 5 for d in drawn])
+    assert len(set(weights(history))) == 3
+    torch.manual_seed(99)
+    assert weights(ModelHistory(net, [1, 1, 1], start=0.3, fresh=fresh, seed=11)) == weights(history)
+
+
+@pytest.mark.parametrize('start', [0.0, 1.0])
+def test_start_shares_at_the_ends(start):
+    history = ModelHistory(Scale(5.0), [1], start=start, fresh=lambda: Scale(2.0))
+    assert weights(history) == [2.0 if start else 5.0]
+
+
+def test_a_batch_norm_does_not_start_on_random_statistics():
+    net = nn.BatchNorm2d(3)
+    with torch.no_grad():
+        net.running_mean.fill_(7.0)
+    history = ModelHistory(net, [1], start=0.5, fresh=lambda: nn.BatchNorm2d(3))
+    assert history.negatives[0].running_mean.tolist() == [7.0] * 3
+
+
+@given(
+    intervals=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    decays=st.data(),
+    steps=st.lists(st.floats(-3, 3), min_size=1, max_size=25),
+)
+@settings(max_examples=60, deadline=None)
+def test_refresh_follows_the_schedule(intervals, decays, steps):
+    decay = decays.draw(st.lists(st.floats(0, 1), min_size=len(intervals), max_size=len(intervals)))
+    net = Scale(1.0)
+    history = ModelHistory(net, intervals, decay=decay, start=0)
+    slow, refreshes = [1.0] * len(intervals), [0] * len(intervals)
+    for iteration, step in enumerate(steps, start=1):
+        with torch.no_grad():
+            net.weight += step
+        history.refresh(net, iteration)
+        for k, interval in enumerate(intervals):
+            if iteration % interval == 0:
+                slow[k] = decay[k] * slow[k] + (1 - decay[k]) * net.weight.item()
+                refreshes[k] += 1
+        assert weights(history) == pytest.approx(slow, rel=1e-5, abs=1e-5)
+    assert history.refreshes == refreshes
+
+
+def test_refresh_carries_buffers():
+    net = Scale()
+    history = ModelHistory(net, [1], decay=0.25, start=0)
+    net.offset += 4.0
+    net.count += 3
+    history.refresh(net, 1)
+    assert history.negatives[0].offset.item() == pytest.approx(3.0)
+    assert history.negatives[0].count.item() == 3
+
+
+def test_forward_is_frozen_and_in_eval_mode():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 3, 1))
+    history = ModelHistory(net.train(), [1, 2], start=0)
+    history.train()
+    lq = torch.rand(2, 3, 5, 6, requires_grad=True)
+    out = history(lq)
+    assert out.shape == (2, 2, 3, 5, 6)
+    assert not out.requires_grad
+    assert torch.equal(out[0], copy.deepcopy(net).eval()(lq))
+    assert net.training
+    assert all(p.requires_grad for p in net.parameters())
+    assert not any(p.requires_grad for p in history.parameters())
+
+
+def test_per_step_takes_the_negatives_in_turn():
+    net = Scale()
+    history = ModelHistory(net, [1, 1, 1], start=0, per_step=2)
+    for k, negative in enumerate(history.negatives):
+        negative.weight.fill_(k)
+    x = torch.ones(1, 1, 1, 1)
+    assert [history(x).flatten().tolist() for _ in range(4)] == [[0, 1], [2, 0], [1, 2], [0, 1]]
+
+
+@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
+def test_lower_precision_stays_near(precision):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1))
+    lq = torch.rand(1, 3, 16, 16)
+    exact, low = (ModelHistory(net, [1], start=0, precision=p)(lq) for p in ('fp32', precision))
+    assert low.dtype == torch.float32
+    error = (low - exact).abs().max() / exact.abs().max()
+    assert 0 < error < 0.02
+
+
+def test_residual_spread_is_the_formula():
+    output, gt = torch.rand(4, 3, 5, 6), torch.rand(4, 3, 5, 6)
+    expected = sum((2 * (o - g)).numpy().std(ddof=1) for o, g in zip(output, gt, strict=True)) / 4
+    assert residual_spread(output, gt).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_adaptive_policy_refreshes_in_turn_above_the_threshold():
+    net = Scale(1.0)
+    history = ModelHistory(net, None, negatives=2, threshold=0.5, decay=0.0, start=0)
+    gt = torch.zeros(1, 1, 1, 2)
+    wide, narrow = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[0.0, 0.1]]]])  # spreads 2^0.5 and 0.14
+    for step, (output, refreshes) in enumerate([(narrow, [0, 0]), (wide, [1, 0]), (narrow, [1, 0]), (wide, [1, 1]), (wide, [2, 1])]):
+        net.weight.data.fill_(step)
+        history.refresh_adaptive(net, output, gt)
+        history.refresh(net, 100)  # the periodic policy's, without effect here
+        assert history.refreshes == refreshes
+    assert weights(history) == [4.0, 3.0]
+
+
+def test_the_periodic_policy_ignores_the_residual():
+    history = ModelHistory(Scale(), [1], start=0)
+    history.refresh_adaptive(Scale(3.0), torch.rand(1, 1, 2, 2) * 100, torch.zeros(1, 1, 2, 2))
+    assert history.refreshes == [0]
+
+
+def test_state_goes_through_a_safe_file(tmp_path):
+    def make(start):
+        return ModelHistory(Scale(1.0), None, negatives=3, start=start, fresh=lambda: Scale(torch.rand(())), per_step=2)
+
+    history = make(0.5)
+    output, gt = torch.rand(1, 1, 4, 4) * 9, torch.zeros(1, 1, 4, 4)
+    history.refresh_adaptive(Scale(3.0), output, gt)
+    history(gt)
+    torch.save(history.state_dict(), tmp_path / 'state')
+    other = make(0.0)
+    other.load_state_dict(torch.load(tmp_path / 'state', weights_only=True))
+    assert weights(other) == weights(history)
+    assert other.refreshes == history.refreshes == [1, 0, 0]
+    for one in (history, other):
+        one.refresh_adaptive(Scale(-2.0), output, gt)
+    assert other.refreshes == [1, 1, 0]
+    assert torch.equal(other(output), history(output))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'interval': None}, 'Give interval .periodic policy. or negatives'),
+        ({'negatives': 2}, 'Give interval'),
+        ({'interval': []}, 'at least one negative'),
+        ({'interval': [0]}, 'intervals of 1 or more'),
+        ({'decay': [0.1, 0.2, 0.3]}, 'decay has 3 values for 2 negatives; give one number or 2'),
+        ({'decay': 1.1}, r'decay must be in \[0, 1\], but is 1.1'),
+        ({'decay': [0.1, -0.5]}, r'decay must be in \[0, 1\]'),
+        ({'start': 2}, r'start must be in \[0, 1\], but is 2'),
+        ({'start': 0.1}, 'give fresh'),
+        ({'per_step': 3}, r'per_step must be in \[1, 2\], the number of negatives, but is 3'),
+        ({'precision': 'fp8'}, "precision must be one of fp32, bf16, fp16, but is 'fp8'"),
+        ({'start': 0.1, 'fresh': lambda: nn.Linear(1, 1)}, 'differ in number or shape'),
+    ],
+)
+def test_impossible_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ModelHistory(Scale(), **{'interval': [1, 2], 'start': 0} | arguments)
