@@ -7,7 +7,18 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.features import check_layers
@@ -23,6 +34,11 @@ BASICSR_KEYS = {
 }  # fmt: skip
 
 Share = Annotated[float, Field(ge=0, le=1)]
+_TAGS = ('number', 'list')  # the discriminator's, in the paths of faults
+ShareOrShares = Annotated[
+    Annotated[Share, Tag(_TAGS[0])] | Annotated[list[Share], Tag(_TAGS[1])],
+    Discriminator(lambda value: _TAGS[isinstance(value, list)]),
+]
 
 
 class _Keys(BaseModel):
@@ -62,7 +78,7 @@ class HistoryOptions(_Keys):
     threshold: float | None = Field(
         None, gt=0, description='adaptive: refresh the next negative above this spread of the residual; default 0.022'
     )
-    decay: Annotated[list[Share] | None, BeforeValidator(lambda v: v if v is None or isinstance(v, list) else [v])] = Field(
+    decay: ShareOrShares | None = Field(
         None, description='share of itself that a negative keeps at a refresh: a number, or one per negative; '
         'default 0.1 (periodic), 0.001 (adaptive)'
     )  # fmt: skip
@@ -79,9 +95,10 @@ class HistoryOptions(_Keys):
         """Defaults that depend on the policy."""
         if not isinstance(data, Mapping):
             return data
-        if data.get('policy') == 'adaptive':
-            return {'threshold': 0.022, 'decay': 0.001} | dict(data)
-        return {'interval': [100, 200, 500, 1000], 'decay': 0.1} | dict(data)
+        given = {key: value for key, value in data.items() if value is not None}
+        if given.get('policy') == 'adaptive':
+            return {'threshold': 0.022, 'decay': 0.001} | given
+        return {'interval': [100, 200, 500, 1000], 'decay': 0.1} | given
 
     @model_validator(mode='after')
     def _agree(self) -> 'HistoryOptions':
@@ -91,8 +108,8 @@ class HistoryOptions(_Keys):
         elif self.interval is None or self.negatives is not None or self.threshold is not None:
             raise ValueError('policy periodic takes interval and neither negatives nor threshold')
         count = self.negatives or len(self.interval or ())
-        if self.decay is None or len(self.decay) not in (1, count):
-            raise ValueError(f'decay has {len(self.decay or ())} values for {count} negatives; give one number or {count}')
+        if isinstance(self.decay, list) and len(self.decay) != count:
+            raise ValueError(f'decay has {len(self.decay)} values for {count} negatives; give one number or {count}')
         if self.per_step is not None and self.per_step > count:
             raise ValueError(f'per_step is {self.per_step}, but there are {count} negatives')
         return self
@@ -178,7 +195,7 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
 
 def _explain(error: ValidationError) -> Iterator[str]:
     for fault in error.errors():
-        path, message = '.'.join(map(str, fault['loc'])), fault['msg'].removeprefix('Value error, ')
+        path, message = '.'.join(str(key) for key in fault['loc'] if key not in _TAGS), fault['msg'].removeprefix('Value error, ')
         if fault['type'] == 'extra_forbidden':
             valid = _struct_at(fault['loc'][:-1]).model_fields
             near = get_close_matches(str(fault['loc'][-1]), valid, n=1, cutoff=0.5)

@@ -1,0 +1,364 @@
+"""Whole-image forward: padding, tiles, self-ensemble, against closed forms, F.pad and the untiled network."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from mclir_basicsr.inference import Tile, restore
+
+SETTINGS = settings(max_examples=40, deadline=None)
+sides = st.integers(1, 40)
+
+
+def picture(*shape, dtype=torch.float32, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def nearest(scale):
+    return lambda x: x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+
+
+def conv_net(radius, scale=1, channels=3, dtype=torch.float64):
+    """`radius` zero-padded 3x3 convolutions with GELU between, then a pixel shuffle; float64: little rounding."""
+    torch.manual_seed(radius * 10 + scale)
+    layers = []
+    for i in range(radius):
+        out = channels * scale**2 if i == radius - 1 else 8
+        layers += [nn.Conv2d(channels if i == 0 else 8, out, 3, padding=1), nn.GELU()]
+    return nn.Sequential(*layers[:-1], nn.PixelShuffle(scale)).to(dtype)
+
+
+class Recorder:
+    """A network that notes what it was given."""
+
+    def __init__(self, net):
+        self.net = net
+        self.inputs = []
+
+    def __call__(self, x):
+        self.inputs.append(x.clone())
+        return self.net(x)
+
+
+# ---- defaults
+
+
+def test_defaults_are_exactly_the_network():
+    net = conv_net(2, scale=2, dtype=torch.float32)
+    lq = picture(2, 3, 9, 7)
+    net_input = Recorder(net)
+    out = restore(net_input, lq)
+    assert torch.equal(out, net(lq))
+    assert len(net_input.inputs) == 1
+    assert torch.equal(net_input.inputs[0], lq)
+
+
+def test_no_gradient_is_kept_and_none_is_switched_off_for_the_caller():
+    net = conv_net(1)
+    lq = picture(1, 3, 4, 4, dtype=torch.float64).requires_grad_()
+    assert not restore(net, lq).requires_grad
+    assert torch.is_grad_enabled()
+
+
+def test_mode_of_the_network_is_the_callers():
+    net = nn.Sequential(nn.Dropout(0.5)).train()
+    torch.manual_seed(0)
+    assert (restore(net, torch.ones(1, 1, 16, 16)) == 0).any()
+    assert net.training
+
+
+def test_input_is_left_alone():
+    lq = picture(1, 3, 11, 6)
+    before = lq.clone()
+    restore(lambda x: x, lq, pad_multiple=4, tile=Tile(8, 3), self_ensemble=True)
+    assert torch.equal(lq, before)
+
+
+# ---- any composition
+
+
+@SETTINGS
+@given(
+    height=sides,
+    width=sides,
+    multiple=st.integers(1, 9),
+    tiles=st.integers(1, 4),
+    overlap=st.integers(0, 30),
+    scale=st.integers(1, 3),
+    self_ensemble=st.booleans(),
+)
+def test_nearest_upsampling_comes_out_whatever_the_parts(height, width, multiple, tiles, overlap, scale, self_ensemble):
+    lq = picture(2, 2, height, width)
+    size = tiles * multiple
+    tile = Tile(size, overlap % size)
+    net = Recorder(nearest(scale))
+    out = restore(net, lq, pad_multiple=multiple, tile=tile, self_ensemble=self_ensemble)
+    torch.testing.assert_close(out, nearest(scale)(lq), rtol=1e-6, atol=1e-6)
+    for part in net.inputs:
+        assert all(side % multiple == 0 and side <= size for side in part.shape[-2:])
+
+
+@pytest.mark.parametrize('tile', [None, Tile(6, 2)])
+def test_networks_may_view_their_input(tile):
+    lq = picture(2, 3, 7, 10)
+    out = restore(lambda x: x.view(-1).view(x.shape), lq, tile=tile, self_ensemble=True)
+    torch.testing.assert_close(out, lq)
+
+
+def test_channels_may_change():
+    grey = restore(lambda x: x.mean(1, keepdim=True), picture(2, 3, 9, 10), pad_multiple=4, tile=Tile(8, 4))
+    torch.testing.assert_close(grey, picture(2, 3, 9, 10).mean(1, keepdim=True))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_type_is_the_networks_and_sums_lose_no_bits(dtype):
+    lq = picture(1, 2, 13, 17, dtype=dtype)
+    out = restore(lambda x: x, lq, tile=Tile(6, 3), self_ensemble=True)
+    assert out.dtype == dtype
+    # every term is the same number: a sum in half precision would be off in the last bit in many pixels
+    assert torch.equal(out, lq) if dtype != torch.float64 else (out - lq).abs().max() < 1e-15
+
+
+# ---- padding
+
+
+@SETTINGS
+@given(height=sides, width=sides, multiple=st.integers(1, 40))
+def test_padding_is_that_of_f_pad_where_f_pad_reflects(height, width, multiple):
+    lq = picture(1, 2, height, width)
+    net = Recorder(lambda x: x)
+    assert torch.equal(restore(net, lq, pad_multiple=multiple), lq)
+    (padded,) = net.inputs
+    missing = (0, -width % multiple, 0, -height % multiple)
+    assert padded.shape == (1, 2, height + missing[3], width + missing[1])
+    if missing[1] < width and missing[3] < height:
+        assert torch.equal(padded, F.pad(lq, missing, mode='reflect'))
+
+
+@pytest.mark.parametrize(
+    ('row', 'multiple', 'expected'),
+    [
+        ([1], 4, [1, 1, 1, 1]),
+        ([1, 2], 5, [1, 2, 1, 2, 1]),
+        ([1, 2, 3], 8, [1, 2, 3, 2, 1, 2, 3, 2]),
+        ([1, 2, 3, 4], 4, [1, 2, 3, 4]),
+    ],
+)
+@pytest.mark.parametrize('upright', [False, True])
+def test_small_images_are_reflected_as_often_as_needed(row, multiple, expected, upright):
+    lq = torch.tensor(row, dtype=torch.float32).view(1, 1, 1, -1)
+    full = torch.tensor(expected, dtype=torch.float32).expand(1, 1, multiple, -1)
+    net = Recorder(nearest(2))
+    out = restore(net, lq.mT if upright else lq, pad_multiple=multiple)
+    assert torch.equal(net.inputs[0], full.mT if upright else full)
+    assert torch.equal(out, nearest(2)(lq.mT if upright else lq))
+
+
+def test_padding_is_bottom_right_and_cropped_at_the_scale():
+    net = conv_net(2, scale=3)
+    lq = picture(1, 3, 13, 10, dtype=torch.float64)
+    explicit = net(F.pad(lq, (0, 6, 0, 3), mode='reflect'))[..., :39, :30]  # as SwinIRModel, window 8
+    assert torch.equal(restore(net, lq, pad_multiple=8), explicit)
+
+
+# ---- tiles
+
+
+@SETTINGS
+@given(
+    height=sides,
+    width=sides,
+    radius=st.integers(1, 2),
+    scale=st.integers(1, 2),
+    spare=st.integers(0, 3),
+    stride=st.integers(1, 12),
+)
+def test_tiles_change_nothing_where_a_quarter_of_the_overlap_holds_the_receptive_field(
+    height, width, radius, scale, spare, stride
+):
+    net = conv_net(radius, scale)
+    lq = picture(1, 3, height, width, dtype=torch.float64)
+    overlap = 4 * radius + spare
+    with torch.no_grad():
+        whole = net(lq)
+    torch.testing.assert_close(restore(net, lq, tile=Tile(overlap + stride, overlap)), whole, rtol=0, atol=1e-13)
+
+
+def test_that_condition_is_sharp():
+    net = conv_net(2)
+    lq = picture(1, 3, 40, 40, dtype=torch.float64)
+    wrong = (restore(net, lq, tile=Tile(16, 7)) - restore(net, lq)).abs()
+    assert wrong.max() > 1e-6
+    assert wrong[..., :9, :9].max() < 1e-13  # the first tile alone answers here
+
+
+def test_networks_that_repeat_every_pad_multiple_pixels():
+    """Means over windows of 4x4 (receptive field 3): exact if the overlap is a multiple of the window too."""
+    net = lambda x: nearest(4)(F.avg_pool2d(x, 4))  # noqa: E731
+    lq = picture(1, 1, 41, 30, dtype=torch.float64)
+    whole = restore(net, lq, pad_multiple=4)
+    tiled = restore(net, lq, pad_multiple=4, tile=Tile(24, 12))
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-13)
+
+
+def test_ramps_are_linear_over_the_middle_half_of_the_overlap():
+    """A network that answers with its call number shows the weight of the second tile."""
+    calls = iter(range(2))
+    out = restore(lambda x: torch.full_like(x, next(calls)), torch.zeros(1, 1, 3, 24), tile=Tile(16, 8))
+    ramp = [0.0] * 10 + [0.2, 0.4, 0.6, 0.8] + [1.0] * 10
+    torch.testing.assert_close(out, torch.tensor(ramp).expand(1, 1, 3, 24))
+
+
+@SETTINGS
+@given(length=st.integers(1, 200), size=st.integers(1, 60), overlap=st.integers(0, 59))
+def test_no_tile_answers_near_its_own_edge(length, size, overlap):
+    """A network that spoils the outer quarter of the overlap, as a narrow view at an edge does."""
+    tile = Tile(size, overlap % size)
+    lq = torch.arange(1.0, length + 1).expand(1, 1, 1, -1)
+
+    def spoil(x):
+        inside = torch.arange(x.shape[-1])
+        from_edge = torch.minimum(
+            inside if x[..., 0] != 1 else torch.full_like(inside, size),
+            inside.flip(0) if x[..., -1] != length else torch.full_like(inside, size),
+        )
+        return torch.where(from_edge < tile.overlap // 4, 1e6, x)
+
+    torch.testing.assert_close(restore(spoil, lq, tile=tile), lq)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'tile', 'expected'),
+    [
+        ((8, 8), Tile(8, 4), [(8, 8)]),
+        ((3, 5), Tile(8, 4), [(3, 5)]),
+        ((9, 5), Tile(8, 4), [(8, 5)] * 2),
+        ((16, 12), Tile(8, 0), [(8, 8)] * 4),
+        ((16, 12), Tile(8, 4), [(8, 8)] * 6),
+        ((4, 10), Tile(8, 7), [(4, 8)] * 3),
+    ],
+)
+def test_number_and_size_of_tiles(shape, tile, expected):
+    net = Recorder(lambda x: x)
+    restore(net, torch.zeros(1, 1, *shape), tile=tile)
+    assert [tuple(part.shape[-2:]) for part in net.inputs] == expected
+
+
+def test_last_tile_ends_at_the_border():
+    net = Recorder(lambda x: x)
+    restore(net, torch.arange(21.0).expand(1, 1, 1, -1), tile=Tile(8, 2))
+    assert [(part[..., 0].item(), part[..., -1].item()) for part in net.inputs] == [(0, 7), (6, 13), (12, 19), (13, 20)]
+
+
+def test_one_tile_is_exactly_the_network():
+    net = conv_net(2, scale=2, dtype=torch.float32)
+    lq = picture(2, 3, 9, 12)
+    assert torch.equal(restore(net, lq, tile=Tile(12, 4)), net(lq))
+
+
+# ---- self-ensemble
+
+
+def orientations(x):
+    """The eight, by rotations and one mirror: another way than the package's."""
+    return [torch.rot90(mirrored, turns, (-2, -1)) for mirrored in (x, x.flip(-1)) for turns in range(4)]
+
+
+def test_self_ensemble_is_the_mean_over_the_eight():
+    net = conv_net(2, scale=2)
+    lq = picture(2, 3, 6, 9, dtype=torch.float64)
+    with torch.no_grad():
+        outs = [net(view) for view in orientations(lq)]
+    undone = [torch.rot90(out, -turns, (-2, -1)) for out, turns in zip(outs, [0, 1, 2, 3] * 2, strict=True)]
+    mean = sum([*undone[:4], *(out.flip(-1) for out in undone[4:])]) / 8
+    torch.testing.assert_close(restore(net, lq, self_ensemble=True), mean, rtol=0, atol=1e-14)
+    assert (mean - net(lq)).abs().max() > 1e-3  # so the network does tell the eight apart
+
+
+def test_self_ensemble_shows_the_network_each_of_the_eight_once():
+    lq = picture(1, 1, 4, 4)
+    net = Recorder(lambda x: x)
+    restore(net, lq, self_ensemble=True)
+    seen = sorted(view.flatten().tolist() for view in net.inputs)
+    assert seen == sorted(view.flatten().tolist() for view in orientations(lq))
+
+
+def test_self_ensemble_of_an_equivariant_network_changes_nothing():
+    net = lambda x: nearest(2)(F.avg_pool2d(x, 3, 1, 1)) ** 2  # noqa: E731
+    lq = picture(1, 3, 7, 10)
+    torch.testing.assert_close(restore(net, lq, self_ensemble=True), net(lq))
+
+
+def test_self_ensemble_is_outside_padding():
+    """Each of the eight is padded for itself, at its own bottom and right."""
+    lq = picture(1, 1, 3, 4)
+    net = Recorder(lambda x: x)
+    restore(net, lq, pad_multiple=5, self_ensemble=True)
+    padded = sorted(view.flatten().tolist() for view in net.inputs)
+    expected = [
+        F.pad(view, (0, 5 - view.shape[-1], 0, 5 - view.shape[-2]), mode='reflect') for view in orientations(lq)
+    ]
+    assert padded == sorted(view.flatten().tolist() for view in expected)
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(('size', 'overlap'), [(8, 8), (8, 9), (8, -1), (0, 0), (-4, 0)])
+def test_tile_refuses(size, overlap):
+    with pytest.raises(ValueError, match=f'overlap is {overlap} and size is {size}'):
+        Tile(size, overlap)
+
+
+def test_tile_that_does_not_fit_pad_multiple():
+    with pytest.raises(ValueError, match=r'pad_multiple, which is 8, but size is 20.*multiple is 24'):
+        restore(lambda x: x, torch.zeros(1, 1, 4, 4), pad_multiple=8, tile=Tile(20, 4))
+
+
+def test_pad_multiple_below_one():
+    with pytest.raises(ValueError, match=r'pad_multiple must be at least 1 .* but is 0'):
+        restore(lambda x: x, torch.zeros(1, 1, 4, 4), pad_multiple=0)
+
+
+@pytest.mark.parametrize('shape', [(3, 4, 4), (4, 4), (1, 1, 2, 4, 4), (1, 3, 0, 4)])
+def test_not_a_batch_of_images(shape):
+    with pytest.raises(ValueError, match=re.escape(f'shape is {shape}')):
+        restore(lambda x: x, torch.zeros(shape))
+
+
+@pytest.mark.parametrize('tile', [None, Tile(6, 2)])
+@pytest.mark.parametrize(
+    ('net', 'seen'),
+    [
+        (lambda x: x[..., :-1, :], '5x6 pixels out of 6x6'),
+        (lambda x: x[..., :-1], '6x5 pixels out of 6x6'),
+        (lambda x: x.repeat_interleave(2, -1), '6x12 pixels out of 6x6'),
+        (lambda x: x[..., :0, :0], '0x0 pixels out of 6x6'),
+        (lambda x: F.avg_pool2d(x, 2), '3x3 pixels out of 6x6'),
+        (lambda x: F.interpolate(x, scale_factor=1.5), '9x9 pixels out of 6x6'),
+    ],
+)
+def test_output_that_is_no_whole_multiple(net, seen, tile):
+    with pytest.raises(ValueError, match=seen):
+        restore(net, torch.zeros(1, 1, 6, 6), tile=tile)
+
+
+# ---- use elsewhere
+
+
+def test_works_without_basicsr():
+    code = (
+        "import sys; sys.modules['basicsr'] = None\n"
+        'import torch; from mclir_basicsr.inference import Tile, restore\n'
+        'x = torch.rand(1, 3, 9, 9)\n'
+        'torch.testing.assert_close(restore(torch.nn.Identity(), x, pad_multiple=2, tile=Tile(8, 2)), x)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
