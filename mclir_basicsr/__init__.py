@@ -1,12 +1,10 @@
 """Retrain a BasicSR network against its own past (MCLIR, AAAI 2024).
 
-Importing this package is cheap: it is imported at every Python start (see autoload.py), so names that need torch
-are looked up on first use.
+This module and autoload.py run at every Python start, so they import nothing that Python has not loaded by then:
+names that need torch are looked up on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it; importing typing would cost more than all the rest
 if TYPE_CHECKING:
     from mclir_basicsr.history import ModelHistory
     from mclir_basicsr.losses import SPNLoss
@@ -19,9 +17,11 @@ __all__ = ['HistoryModel', 'ModelHistory', 'SPNLoss', '__version__', 'register']
 _HOMES = {'SPNLoss': 'losses', 'ModelHistory': 'history', 'HistoryModel': 'models', 'register': 'plugin'}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from importlib import import_module
+
     return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
 
 

@@ -7,8 +7,11 @@ Standard library only, and nothing heavy: every Python start pays for it. ``MCLI
 
 import os
 import sys
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False  # see mclir_basicsr/__init__.py
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
 
 
 def install() -> None:
@@ -20,7 +23,7 @@ def install() -> None:
 class _Finder:
     """Finds basicsr as the other finders do, with a loader that also calls us."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: 'Any' = None, target: 'Any' = None) -> 'Any':
         if name != 'basicsr':
             return None
         for finder in sys.meta_path:
@@ -35,16 +38,16 @@ class _Finder:
 class _Loader:
     """A loader that calls us before and after basicsr runs, and leaves no trace of itself."""
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: 'Any') -> None:
         self._loader = loader
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> 'Any':
         return getattr(self._loader, name)
 
-    def create_module(self, spec: Any) -> ModuleType | None:
+    def create_module(self, spec: 'Any') -> 'ModuleType | None':
         return self._loader.create_module(spec)
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: 'ModuleType') -> None:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

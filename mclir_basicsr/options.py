@@ -5,8 +5,10 @@ BasicSR's own keys are left to BasicSR. ``docs/options.md`` is :func:`reference_
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -159,6 +161,23 @@ class OwnOptions(_Keys):
 
     train: TrainOptions
     val: ValOptions
+
+
+def parse_file(path: Path) -> dict[str, Any]:
+    """Parse an option file with YAML's safe loader.
+
+    Raises:
+        MclirError: There is no such file, or it is no YAML mapping; the message has line and column.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise MclirError(f'There is no option file {path} that can be read ({error.strerror}).') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MclirError(f'{path} is no YAML: {error}') from error
+    if not isinstance(content, dict):
+        raise MclirError(f'{path} is no option file: it holds {type(content).__name__} instead of "key: value" lines.')
+    return content
 
 
 def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:

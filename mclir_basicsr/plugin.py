@@ -18,7 +18,7 @@ def register() -> None:
     from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
     from mclir_basicsr.losses import SPNLoss
-    from mclir_basicsr.models import HistoryModel
+    from mclir_basicsr.models.history_model import HistoryModel
 
     compat.after_import()
     ours: list[tuple[Any, type]] = [(LOSS_REGISTRY, SPNLoss), (MODEL_REGISTRY, HistoryModel)]

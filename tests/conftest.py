@@ -5,6 +5,7 @@ import os
 os.environ.setdefault('OMP_NUM_THREADS', '2')
 
 import json
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+import yaml
 from recipe import fill_
 
 import mclir_basicsr
@@ -98,3 +100,58 @@ def options(tmp_path):
         return opt | blocks
 
     return make
+
+
+@pytest.fixture
+def option_file(tmp_path, write_pairs):
+    """Write the option file of a tiny run on tmp_path's pairs; blocks may be replaced, train keys added."""
+
+    def write(name='tiny', model_type='HistoryModel', train=None, **blocks):
+        gt, lq = (tmp_path / 'pairs' / part for part in ('gt', 'lq'))
+        if not gt.exists():
+            write_pairs()
+        folders = {'type': 'PairedImageDataset', 'dataroot_gt': str(gt), 'dataroot_lq': str(lq), 'io_backend': {'type': 'disk'}}
+        training = {
+            'gt_size': 32, 'use_hflip': False, 'use_rot': False,
+            'num_worker_per_gpu': 0, 'batch_size_per_gpu': 1, 'dataset_enlarge_ratio': 1,
+        }  # fmt: skip
+        opt = {
+            'name': name,
+            'model_type': model_type,
+            'scale': 2,
+            'num_gpu': 'auto',
+            'manual_seed': 0,
+            'datasets': {'train': {'name': 'train'} | folders | training, 'val': {'name': 'held-out'} | folders},
+            'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
+            'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
+            'train': {
+                'ema_decay': 0.9,
+                'optim_g': {'type': 'Adam', 'lr': 1e-3},
+                'scheduler': {'type': 'MultiStepLR', 'milestones': [4], 'gamma': 0.5},
+                'total_iter': 2,
+                'warmup_iter': -1,
+                'pixel_opt': {'type': 'L1Loss'},
+                'spn_opt': {'type': 'SPNLoss', 'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'loss_weight': 0.1},
+                'history': {'interval': [1, 2]},
+            }
+            | (train or {}),
+            'val': {'val_freq': 100, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}}},
+            'logger': {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False},
+        }
+        file = tmp_path / f'{name}.yml'
+        file.write_text(yaml.safe_dump(opt | blocks, sort_keys=False))
+        return file
+
+    return write
+
+
+def run(*command, cwd, **environment):
+    """Run a command as a user does, with its output captured as text."""
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=os.environ | {'OMP_NUM_THREADS': '2'} | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )

@@ -17,6 +17,15 @@ SETTINGS = settings(max_examples=40, deadline=None)
 sides = st.integers(1, 40)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _one_thread():
+    """Thousands of tiny convolutions: on a busy machine the threads would wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def picture(*shape, dtype=torch.float32, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 

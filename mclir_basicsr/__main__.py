@@ -1,0 +1,7 @@
+"""``python -m mclir_basicsr`` is ``mclir``; torchrun takes it by ``-m``."""
+
+import sys
+
+from mclir_basicsr.cli import main
+
+sys.exit(main())

@@ -1,0 +1,114 @@
+"""Pictures of a comparison: what the runs made of the same image, and which part of it is worth showing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.report.runs import Run
+from mclir_basicsr.report.table import group
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image as several runs restored it. Arrays are (H, W, 3), uint8, RGB.
+
+    Attributes:
+        name: What it is called.
+        results: Restored images by label, all of one size; the baseline first.
+        lq: The degraded image, smaller by the scale or of the same size; None where unknown.
+        gt: The ground truth; None where unknown. What exceeds the results on the right and below is not used, as
+            BasicSR's validation does.
+    """
+
+    name: str
+    results: dict[str, np.ndarray]
+    lq: np.ndarray | None = None
+    gt: np.ndarray | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the results."""
+        height, width = next(iter(self.results.values())).shape[:2]
+        return height, width
+
+    def difference(self) -> np.ndarray:
+        """Absolute difference of the last result and the first, mean of the channels: (H, W), 0 to 255."""
+        first, *_, last = [self.results[label].astype(np.float32) for label in (*self.results, [*self.results][-1])]
+        return np.abs(last - first).mean(axis=2)
+
+    def patch(self, top: int, left: int, side: int) -> 'Picture':
+        """The square of the results, gt and lq whose upper left corner is (top, left), in pixels of the results."""
+
+        def cut(image: np.ndarray | None) -> np.ndarray | None:
+            if image is None:
+                return None
+            ratio = self.size[0] / image.shape[0] if image is self.lq else 1.0
+            return image[round(top / ratio) : round((top + side) / ratio), round(left / ratio) : round((left + side) / ratio)]
+
+        results = {label: image[top : top + side, left : left + side] for label, image in self.results.items()}
+        return Picture(self.name, results, cut(self.lq), cut(self.gt))
+
+
+def load_pictures(runs: Sequence[Run], lq: Path | None = None, gt: Path | None = None, limit: int = 6) -> list[Picture]:
+    """The last validation images of the runs, of each label's first run.
+
+    Args:
+        runs: The runs, the baseline first.
+        lq: Folder of the degraded images, whose names without suffix are those of the validation images.
+        gt: Folder of the ground truth, named alike.
+        limit: How many pictures at most, >= 1; the first in order of name. Images that not every run has, or has in
+            another size, are passed over.
+
+    Raises:
+        MclirError: An image cannot be read.
+    """
+    sources = {label: members[0].images for label, members in group(runs).items()}
+    names = sorted(set.intersection(*(set(images) for images in sources.values()))) if sources else []
+    known = {kind: {file.stem: file for file in folder.iterdir()} for kind, folder in (('lq', lq), ('gt', gt)) if folder}
+    pictures: list[Picture] = []
+    for name in names:
+        results = {label: _read(images[name]) for label, images in sources.items()}
+        if len({image.shape for image in results.values()}) == 1:
+            pictures.append(Picture(name, results, **{k: _read(files[name]) for k, files in known.items() if name in files}))
+        if len(pictures) == limit:
+            break
+    return pictures
+
+
+def _read(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert('RGB'))
+    except OSError as error:
+        raise MclirError(f'{file} cannot be read as an image: {error}. Is the run still going on? Try again then.') from error
+
+
+def telling_patch(picture: Picture, side: int = 128) -> Picture:
+    """The square (of at most ``side`` pixels) where the last result differs most from the first.
+
+    With one result, or none that differs, it is the square of most detail (largest gradient).
+    """
+    weight = picture.difference()
+    if not weight.any():
+        rows, columns = np.gradient(next(iter(picture.results.values())).mean(axis=2))
+        weight = np.hypot(rows, columns)
+    side = min(side, *picture.size)
+    total = np.pad(weight.astype(np.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    # A grid of 8 pixels, so that the patch of an lq reduced by any common scale starts at the same place.
+    top, left = np.unravel_index(np.argmax(sums[::8, ::8]), sums[::8, ::8].shape)
+    return picture.patch(int(top) * 8, int(left) * 8, side)
+
+
+def psnr(image: np.ndarray, gt: np.ndarray) -> float:
+    """PSNR in dB of RGB images (H, W, 3), uint8, as BasicSR computes it with crop_border 0."""
+    from mclir_basicsr.plugin import register  # BasicSR imports torch, which a comparison without gt can do without
+
+    register()
+    from basicsr.metrics.psnr_ssim import calculate_psnr
+
+    return float(calculate_psnr(image, gt, crop_border=0))
