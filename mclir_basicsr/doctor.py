@@ -43,7 +43,8 @@ _INSTALL_BASICSR = """\
 pip install basicsr==1.4.2
 Where that fails for want of tb-nightly (not on every mirror), leave it out:
     pip install setuptools wheel && pip install --no-deps --no-build-isolation basicsr==1.4.2
-    pip install addict future lmdb opencv-python-headless pyyaml requests scikit-image tensorboard torchvision tqdm yapf
+    pip install addict future lmdb opencv-python-headless pyyaml requests scikit-image torchvision tqdm yapf
+    pip install tensorboard pydantic ruamel.yaml matplotlib
     pip install --no-deps mclir-basicsr"""
 _INSTALL_TENSORBOARD = (
     'pip install tensorboard (it stands in for tb-nightly, which basicsr asks for and many mirrors lack), or set\n'
@@ -53,7 +54,7 @@ _INSTALL_TENSORBOARD = (
 _WAYS_OUT = (
     (
         r'functional_tensor',
-        'torchvision 0.17 removed a module that basicsr 1.4.2 imports; the plugin brings it back when it is loaded first.',
+        'torchvision 0.17 removed this module, which basicsr 1.4.2 imports; the plugin, once loaded, brings it back.',
     ),
     (
         r'lib(GL|gthread|glib|SM|Xext|Xrender)\b',
@@ -62,18 +63,16 @@ _WAYS_OUT = (
     ),
     (
         r'numpy\.core|_ARRAY_API|compiled using NumPy 1',
-        "It was built for another NumPy: pip install -U numpy torch torchvision opencv-python-headless, or pip install 'numpy<2'.",
+        'It was built for another NumPy: pip install -U numpy torch torchvision opencv-python-headless',
     ),
     (
         r'torchvision::nms|undefined symbol',
-        'torch and torchvision do not fit each other: pip install -U --force-reinstall torch torchvision, in one command.',
+        'torch and torchvision do not fit each other. In one go: pip install -U --force-reinstall torch torchvision',
     ),
-    (
-        r"No module named '(mclir_basicsr)\b",
-        'Install the plugin with this Python: pip install mclir-basicsr (pip install . in its sources).',
-    ),
+    (r"No module named '(mclir_basicsr)\b", 'pip install mclir-basicsr (in its sources: pip install .)'),
     (r"No module named '(basicsr)\b", 'Install BasicSR: see basicsr above.'),
     (r"No module named '(cv2)\b", 'pip install opencv-python-headless'),
+    (r"No module named '(ruamel)\b", 'pip install ruamel.yaml'),
     (r"No module named '(\w+)", r'pip install \1'),
 )
 
@@ -92,7 +91,7 @@ with warnings.catch_warnings(record=True) as caught:
 compat = sys.modules.get('mclir_basicsr.compat')
 said = [str(warning.message) for warning in caught if 'mclir_basicsr' in str(warning.message)]
 print()
-print(json.dumps({'loaded': loaded, 'error': '; '.join([*said, error]).strip('; '), 'repairs': list(compat.active()) if compat else []}))
+print(json.dumps({'loaded': loaded, 'said': [*said, error], 'repairs': list(compat.active()) if compat else []}))
 """
 
 
@@ -159,7 +158,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _libraries() -> Iterator[Finding]:
-    for name in ('numpy', 'torch', 'torchvision', 'cv2'):
+    for name in ('numpy', 'torch', 'torchvision', 'cv2', 'pydantic', 'ruamel.yaml'):
         try:
             seen = str(import_module(name).__version__)
         except Exception as error:  # OSError, RuntimeError: a broken library raises what it likes
@@ -169,6 +168,7 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _tensorboard() -> Iterator[Finding]:
+    import_module('torch')
     try:
         import_module('torch.utils.tensorboard')  # as BasicSR does for logger.use_tb_logger: true
     except Exception as error:
@@ -179,66 +179,62 @@ def _tensorboard() -> Iterator[Finding]:
 
 def _gpu() -> Iterator[Finding]:
     torch = import_module('torch')
-    with warnings.catch_warnings(record=True) as caught:  # torch warns of a driver that is too old
+    with warnings.catch_warnings(record=True) as caught:  # torch warns of a driver or a GPU that is too old
         warnings.simplefilter('always')
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    said = [_text(warning.message) for warning in caught if isinstance(warning.message, Warning)]
+    said = [' '.join(str(warning.message).split()) for warning in caught if warning.category is UserWarning]
     for i, device in enumerate(devices):
-        advice = 'Take a torch that supports it: https://pytorch.org/get-started/locally/' if said else ''
+        advice = 'Install a torch that supports it: https://pytorch.org/get-started/locally/' if said else ''
         yield Finding(f'GPU {i}', '; '.join([f'{device.name}, {device.total_memory / 2**30:.0f} GiB', *said]), advice)
     if not devices:
-        yield _no_gpu(torch.version.cuda, said)
+        build = f'torch is built for CUDA {torch.version.cuda}' if torch.version.cuda else 'torch is built for the CPU'
+        advice = 'Training runs on the CPU: set num_gpu: 0 or auto in the option file. If there is a GPU,\n'
+        yield Finding('GPU', '; '.join(['none', build, *said]), advice + _way_to_a_gpu(torch.version.cuda))
 
 
-def _no_gpu(built_for: str | None, said: list[str]) -> Finding:
-    advice = 'Training runs on the CPU: set num_gpu: 0 or auto in the option file.'
-    build = f'torch is built for CUDA {built_for}' if built_for else 'torch is built for the CPU'
+def _way_to_a_gpu(built_for: str | None) -> str:
+    """What hides a GPU from a torch that is built for this CUDA."""
     hidden = os.environ.get('CUDA_VISIBLE_DEVICES')
     if hidden is not None:
-        advice += f'\nCUDA_VISIBLE_DEVICES={hidden} hides GPUs from this process; unset it to use them.'
-    elif built_for and shutil.which('nvidia-smi'):
-        advice += f'\nIf nvidia-smi lists a GPU, its driver is too old for CUDA {built_for}: update the driver, or install a torch'
-        advice += '\nbuilt for an older CUDA (https://pytorch.org/get-started/locally/).'
-    elif built_for:
-        advice += '\nIf there is an NVIDIA GPU, its driver is not installed (no nvidia-smi was found).'
-    else:
-        advice += '\nIf there is a GPU, install a torch built for it: https://pytorch.org/get-started/locally/'
-    return Finding('GPU', '; '.join([f'none; {build}', *said]), advice)
+        return f'CUDA_VISIBLE_DEVICES={hidden} hides it: unset that.'
+    if built_for and shutil.which('nvidia-smi'):
+        return f'its driver may be too old for CUDA {built_for}: update it, or install a torch for an older CUDA.'
+    if built_for:
+        return 'its driver is not installed: no nvidia-smi was found.'
+    return 'install a torch built for it: https://pytorch.org/get-started/locally/'
 
 
 def _basicsr() -> Iterator[Finding]:
-    home = _find_basicsr()
-    here = Path.cwd() / 'basicsr'
-    is_checkout = (here / '__init__.py').is_file()
+    home, here = _find_basicsr(), Path.cwd() / 'basicsr'
     if home is None:
         advice = _INSTALL_BASICSR_313 if sys.version_info >= (3, 13) else _INSTALL_BASICSR
-        seen = f'not installed; {here} is seen from its own folder only' if is_checkout else 'not installed'
+        seen = f'not installed, only {here}' if (here / '__init__.py').is_file() else 'not installed'
         yield Finding('basicsr', seen, advice, fatal=True)
         return
-    names = sorted(set(packages_distributions().get('basicsr', [])))
     version = _basicsr_version(home)
-    is_known = version == TESTED_BASICSR and len(names) < 2
-    advice = f'The plugin is tested with BasicSR {TESTED_BASICSR} itself. This is another release or a fork; if training fails:\n'
-    advice += f'    pip uninstall -y {" ".join(names or ["basicsr"])}, then pip install basicsr=={TESTED_BASICSR}'
-    seen = f'{version}, {home}' if names in ([], ['basicsr']) else f'{version}, {home}, from {" and ".join(names)}'
-    yield Finding('basicsr', seen, '' if is_known else advice)
-    yield from _other_copies(home, here if is_checkout else None)
+    owners = sorted(set(packages_distributions().get('basicsr', []))) or ['basicsr']
+    advice = (
+        f'This is not BasicSR {TESTED_BASICSR} alone, which the plugin is tested with. If training fails:\n'
+        f'    pip uninstall -y {" ".join(owners)}; pip install basicsr=={TESTED_BASICSR}'
+    )
+    is_known = version == TESTED_BASICSR and len(owners) == 1
+    origin = '' if owners == ['basicsr'] else f', installed by {" and ".join(owners)}'
+    yield Finding('basicsr', f'{version}, {home}{origin}', '' if is_known else advice)
+    yield from _other_copies(home, here)
 
 
-def _other_copies(home: Path, here: Path | None) -> Iterator[Finding]:
-    folders = {(Path(folder) / 'basicsr').resolve() for folder in sys.path if folder}
-    copies = [
-        str(folder) for folder in folders - {home.resolve()} if (folder / '__init__.py').is_file() and folder != here
-    ]
-    if copies:
-        yield Finding('other basicsr', ', '.join(sorted(copies)), f'It is not used, {home} is. Uninstall one of them.')
-    if here is not None and here.resolve() != home.resolve():
-        yield Finding(
-            'other basicsr',
-            str(here),
-            f'`python -m` and notebooks started in this folder import it; `python basicsr/train.py` and `mclir` import\n{home}.\n'
-            'To use this checkout everywhere: pip install --no-build-isolation -e .',
-        )
+def _other_copies(home: Path, here: Path) -> Iterator[Finding]:
+    folders = {(Path(folder) / 'basicsr').resolve() for folder in sys.path} | {here.resolve()}
+    for copy in sorted(folders - {home.resolve()}):
+        if not (copy / '__init__.py').is_file():
+            continue
+        if copy == here.resolve():
+            advice = f'`python -m` and notebooks in this folder import it; scripts and `mclir` import\n{home}.'
+            yield Finding(
+                'other basicsr', str(copy), f'{advice} To use this one: pip install --no-build-isolation -e .'
+            )
+        else:
+            yield Finding('other basicsr', str(copy), f'{home} comes first and is used. Uninstall one of the two.')
 
 
 def _find_basicsr() -> Path | None:
@@ -256,9 +252,9 @@ def _basicsr_version(home: Path) -> str:
 
 
 def _start_up() -> Iterator[Finding]:
-    setting = os.environ.get('MCLIR_AUTOLOAD')
-    if setting == '0':
-        advice = 'BasicSR does not load the plugin by itself. Unset it, train with `mclir train`, or call mclir_basicsr.register().'
+    is_off = os.environ.get('MCLIR_AUTOLOAD') == '0'
+    if is_off:
+        advice = 'BasicSR does not load the plugin by itself: unset it, or train with `mclir train`.'
         yield Finding('start-up', 'switched off by MCLIR_AUTOLOAD=0', advice)
     folders = {sysconfig.get_path('purelib'), *site.getsitepackages()}
     if site.ENABLE_USER_SITE:
@@ -268,13 +264,11 @@ def _start_up() -> Iterator[Finding]:
     if found:
         yield Finding('start-up', ', '.join(found))
     else:
-        yield Finding(
-            'start-up',
-            f'no mclir_basicsr.pth in {" or ".join(sorted(folders))}',
-            'Without it `python basicsr/train.py` does not know the plugin. Install it with this Python: pip install\n'
-            'mclir-basicsr (pip install . in its sources; not --target). Until then: `mclir train`, which does without it.',
-            fatal=setting != '0',
+        advice = (
+            'Without it `python basicsr/train.py` does not know the plugin. Install that with this Python:\n'
+            'pip install mclir-basicsr (in its sources: pip install .), not --target. Until then: `mclir train`.'
         )
+        yield Finding('start-up', f'no mclir_basicsr.pth in {" or ".join(sorted(folders))}', advice, fatal=not is_off)
 
 
 def _plugin() -> Iterator[Finding]:
@@ -282,45 +276,39 @@ def _plugin() -> Iterator[Finding]:
     if seen['loaded']:
         yield Finding('plugin', 'loaded by `import basicsr`')
     else:
-        cause = seen['error'] or 'nothing loads it, see start-up'
+        cause = seen['said'] or 'nothing loads it, see start-up'
         seen = _probe(f'sys.path.append({str(PACKAGE.parent)!r}); import mclir_basicsr; mclir_basicsr.register()')
         if seen['loaded']:
             advice = 'It does load with `mclir train`, or mclir_basicsr.register() in your script.'
             is_fault = os.environ.get('MCLIR_AUTOLOAD') != '0'
             yield Finding('plugin', f'not loaded by `import basicsr`: {cause}', advice, fatal=is_fault)
         else:
-            yield Finding('plugin', f'cannot be loaded: {seen["error"]}', _way_out(seen['error']), fatal=True)
+            yield Finding('plugin', f'cannot be loaded: {seen["said"]}', _way_out(seen['said']), fatal=True)
     yield Finding('repairs', ', '.join(seen['repairs']) or 'none')
 
 
 def _probe(start: str) -> dict[str, Any]:
-    """Run a statement in a new Python, in an empty folder; tell whether our classes are registered after it."""
-    paths = os.environ.get('PYTHONPATH')
-    absolute = (
-        {'PYTHONPATH': os.pathsep.join(str(Path(path).absolute()) for path in paths.split(os.pathsep))} if paths else {}
-    )
+    """Run a statement in a new Python, in an empty folder.
+
+    Returns:
+        ``loaded``: whether our classes are registered after it; ``said``: warnings of ours and the error, if any;
+        ``repairs``: names of those made.
+    """
+    env = dict(os.environ)
+    if env.get('PYTHONPATH'):  # BasicSR's pages set it to ./
+        env['PYTHONPATH'] = os.pathsep.join(str(Path(path).absolute()) for path in env['PYTHONPATH'].split(os.pathsep))
+    command = [sys.executable, '-c', _PROBE.replace('START', start)]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, '-c', _PROBE.replace('START', start)]
         done = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | absolute,
-            capture_output=True,
-            text=True,
-            errors='replace',
-            timeout=300,
+            command, cwd=folder, env=env, capture_output=True, text=True, errors='replace', timeout=300
         )
     hook = [line for line in done.stderr.splitlines() if line.startswith('mclir_basicsr:')]  # what our .pth file wrote
     try:
         seen = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):  # it crashed
         last = done.stderr.strip().splitlines()[-1:]
-        seen = {
-            'loaded': False,
-            'error': '; '.join([f'Python ended with status {done.returncode}', *last]),
-            'repairs': [],
-        }
-    return seen | {'error': '; '.join([*hook, seen['error']]).strip('; ')}
+        seen = {'loaded': False, 'said': [f'Python ended with status {done.returncode}', *last], 'repairs': []}
+    return seen | {'said': '; '.join(' '.join(text.split()) for text in [*hook, *seen['said']] if text)}
 
 
 def _imagenet_weights() -> Iterator[Finding]:
@@ -329,22 +317,17 @@ def _imagenet_weights() -> Iterator[Finding]:
     for vgg_type in ('vgg16', 'vgg19'):
         file = imagenet_file(vgg_type)
         by_hand = (
-            f'Without a network, fetch {get_model_weights(vgg_type)["IMAGENET1K_V1"].url}\n'
-            f'elsewhere and put it at {file},\n'
-            'or set spn_opt.weights in the option file to where you keep it (random: for trying things out only).'
+            f'Without a network, fetch {get_model_weights(vgg_type)["IMAGENET1K_V1"].url} elsewhere and\n'
+            f'put it at {file}, or set spn_opt.weights to where you keep it.'
         )
         if not file.is_file():
-            yield Finding(
-                vgg_type,
-                'ImageNet weights are not here yet',
-                f'The first run that uses them downloads them.\n{by_hand}',
-            )
+            advice = f'The first run that uses them downloads them.\n{by_hand}'
+            yield Finding(vgg_type, 'no ImageNet weights yet', advice)
         elif not _is_whole(file):
-            yield Finding(
-                vgg_type, f'{file} is damaged', f'Delete it; the next run downloads it again.\n{by_hand}', fatal=True
-            )
+            advice = f'Delete it; the next run downloads it again.\n{by_hand}'
+            yield Finding(vgg_type, f'damaged ImageNet weights: {file}', advice, fatal=True)
         else:
-            yield Finding(vgg_type, f'ImageNet weights at {file}')
+            yield Finding(vgg_type, f'ImageNet weights: {file}')
 
 
 def _is_whole(file: Path) -> bool:

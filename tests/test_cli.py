@@ -163,6 +163,25 @@ def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
     assert results['HistoryModel'] == results['SRModel']
 
 
+TELLING_RANK = """
+import sys
+import torch
+from mclir_basicsr import HistoryModel
+from mclir_basicsr.cli import main
+
+step = HistoryModel.optimize_parameters
+
+def telling_step(self, current_iter):
+    step(self, current_iter)
+    values = torch.cat([value.flatten() for value in self.history.parameters()]).double()
+    with open(f'rank{self.opt["rank"]}', 'a') as file:
+        file.write(f'{values.sum().item()!r} {values.norm().item()!r} {self.history.refreshes}\\n')
+
+HistoryModel.optimize_parameters = telling_step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_two_gloo_ranks_hold_the_same_negatives(option_file, tmp_path):
     """torchrun on a CPU; each rank seeds itself differently, as BasicSR does, and prints a sum of its negatives."""
     file = option_file(
@@ -170,19 +189,7 @@ def test_two_gloo_ranks_hold_the_same_negatives(option_file, tmp_path):
         train={'total_iter': 3, 'history': {'policy': 'adaptive', 'negatives': 2, 'threshold': 0.2}},
     )
     script = tmp_path / 'ranks.py'
-    script.write_text(
-        'import sys, torch\n'
-        'from mclir_basicsr.models import history_model\n'
-        'class Telling(history_model.HistoryModel):\n'
-        '    def optimize_parameters(self, current_iter):\n'
-        '        super().optimize_parameters(current_iter)\n'
-        '        state = torch.cat([p.flatten() for p in self.history.parameters()]).double()\n'
-        "        open(f\"rank{self.opt['rank']}\", 'a').write(f'{state.sum().item()!r} {state.norm().item()!r} {self.history.refreshes}\\n')\n"
-        'from basicsr.utils.registry import MODEL_REGISTRY\n'
-        "MODEL_REGISTRY._obj_map['HistoryModel'] = Telling\n"
-        'from mclir_basicsr.cli import main\n'
-        'sys.exit(main(sys.argv[1:]))\n'
-    )
+    script.write_text(TELLING_RANK)
     command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train')
     result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path, OMP_NUM_THREADS='1')
     assert result.returncode == 0, result.stderr

@@ -37,20 +37,22 @@ class Picture:
 
     def difference(self) -> np.ndarray:
         """Absolute difference of the last result and the first, mean of the channels: (H, W), 0 to 255."""
-        first, *_, last = [self.results[label].astype(np.float32) for label in (*self.results, [*self.results][-1])]
-        return np.abs(last - first).mean(axis=2)
+        results = list(self.results.values())
+        return np.abs(results[-1].astype(np.float32) - results[0].astype(np.float32)).mean(axis=2)
 
     def patch(self, top: int, left: int, side: int) -> 'Picture':
         """The square of the results, gt and lq whose upper left corner is (top, left), in pixels of the results."""
 
-        def cut(image: np.ndarray | None) -> np.ndarray | None:
-            if image is None:
-                return None
-            ratio = self.size[0] / image.shape[0] if image is self.lq else 1.0
-            return image[round(top / ratio) : round((top + side) / ratio), round(left / ratio) : round((left + side) / ratio)]
+        def cut(image: np.ndarray, scale: float = 1.0) -> np.ndarray:
+            upper, lower, start, end = (round(edge / scale) for edge in (top, top + side, left, left + side))
+            return image[upper:lower, start:end]
 
-        results = {label: image[top : top + side, left : left + side] for label, image in self.results.items()}
-        return Picture(self.name, results, cut(self.lq), cut(self.gt))
+        return Picture(
+            self.name,
+            {label: cut(image) for label, image in self.results.items()},
+            None if self.lq is None else cut(self.lq, self.size[0] / self.lq.shape[0]),
+            None if self.gt is None else cut(self.gt),
+        )
 
 
 def load_pictures(runs: Sequence[Run], lq: Path | None = None, gt: Path | None = None, limit: int = 6) -> list[Picture]:
@@ -60,20 +62,21 @@ def load_pictures(runs: Sequence[Run], lq: Path | None = None, gt: Path | None =
         runs: The runs, the baseline first.
         lq: Folder of the degraded images, whose names without suffix are those of the validation images.
         gt: Folder of the ground truth, named alike.
-        limit: How many pictures at most, >= 1; the first in order of name. Images that not every run has, or has in
-            another size, are passed over.
+        limit: How many pictures at most, >= 1; the first in order of name. Images that not every run has (of those
+            that have any), or has in another size, are passed over.
 
     Raises:
         MclirError: An image cannot be read.
     """
-    sources = {label: members[0].images for label, members in group(runs).items()}
+    sources = {label: members[0].images for label, members in group(runs).items() if members[0].images}
     names = sorted(set.intersection(*(set(images) for images in sources.values()))) if sources else []
-    known = {kind: {file.stem: file for file in folder.iterdir()} for kind, folder in (('lq', lq), ('gt', gt)) if folder}
+    inputs, truths = ({file.stem: file for file in folder.iterdir()} if folder else {} for folder in (lq, gt))
     pictures: list[Picture] = []
     for name in names:
         results = {label: _read(images[name]) for label, images in sources.items()}
         if len({image.shape for image in results.values()}) == 1:
-            pictures.append(Picture(name, results, **{k: _read(files[name]) for k, files in known.items() if name in files}))
+            known = [_read(files[name]) if name in files else None for files in (inputs, truths)]
+            pictures.append(Picture(name, results, *known))
         if len(pictures) == limit:
             break
     return pictures
@@ -84,7 +87,9 @@ def _read(file: Path) -> np.ndarray:
         with Image.open(file) as image:
             return np.asarray(image.convert('RGB'))
     except OSError as error:
-        raise MclirError(f'{file} cannot be read as an image: {error}. Is the run still going on? Try again then.') from error
+        raise MclirError(
+            f'{file} cannot be read as an image: {error}. Try again when the run has ended, or remove the file.'
+        ) from error
 
 
 def telling_patch(picture: Picture, side: int = 128) -> Picture:
@@ -99,7 +104,7 @@ def telling_patch(picture: Picture, side: int = 128) -> Picture:
     side = min(side, *picture.size)
     total = np.pad(weight.astype(np.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    # A grid of 8 pixels, so that the patch of an lq reduced by any common scale starts at the same place.
+    # A grid of 8 pixels, so that the patch of an lq reduced by 2, 4 or 8 starts at the same place.
     top, left = np.unravel_index(np.argmax(sums[::8, ::8]), sums[::8, ::8].shape)
     return picture.patch(int(top) * 8, int(left) * 8, side)
 

@@ -52,7 +52,7 @@ def read_run(folder: Path, label: str | None = None) -> Run:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise MclirError(f'There is no folder {folder}; an experiment folder of BasicSR is needed (experiments/<name>).')
+        raise MclirError(f'There is no folder {folder}; give an experiment folder of BasicSR (experiments/<name>).')
     logs = sorted(folder.glob('train_*.log'), key=lambda log: log.stem[-len('YYYYmmdd_HHMMSS') :])
     if not logs:
         raise MclirError(

@@ -61,7 +61,8 @@ def legend(runs: Sequence[Run]) -> list[str]:
         lines[0] += f' gain: of last, over {next(iter(groups))}.'
     if any(len(members) > 1 for members in groups.values()):
         lines.append('n: runs with other seeds, as mean ± standard deviation.')
-    if lower := sorted(set().union(*(run.lower_is_better for run in runs))):
+    shown = {metric for metrics in validation_names(runs).values() for metric in metrics}
+    if lower := sorted(metric for metric in shown if any(metric in run.lower_is_better for run in runs)):
         lines.append(f'Lower is better: {", ".join(lower)}.')
     return lines
 
@@ -95,7 +96,7 @@ def _last(runs: Sequence[Run], dataset: str, metric: str) -> np.ndarray:
 
 def _iterations(runs: Sequence[Run], dataset: str) -> str:
     ends = sorted({series[-1][0] for run in runs for series in run.validation.get(dataset, {}).values()})
-    return '–'.join(f'{end:,}' for end in dict.fromkeys(ends[:1] + ends[-1:])) or '-'
+    return ' to '.join(f'{end:,}' for end in dict.fromkeys(ends[:1] + ends[-1:])) or '-'
 
 
 def _best(runs: Sequence[Run], dataset: str, metric: str) -> str:

@@ -1,0 +1,134 @@
+"""The report on runs: one PNG and one self-contained HTML page."""
+
+import os
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from mclir_basicsr import __version__
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.report.curves import curve_sections
+from mclir_basicsr.report.grid import picture_section
+from mclir_basicsr.report.layout import compose, text_section
+from mclir_basicsr.report.pictures import Picture, load_pictures
+from mclir_basicsr.report.runs import Run, read_run
+from mclir_basicsr.report.table import Block, blocks, legend, table
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #8886; }
+th:first-child { text-align: left; }
+thead th { border-bottom: 2px solid #888; }
+tbody th { font-weight: 600; }
+img { max-width: 100%; background: #fff; border-radius: 8px; }
+footer, .how { font-size: .875rem; opacity: .75; }
+"""
+
+
+def compare(folders: Sequence[Path], out: Path) -> str:
+    """Write the report on BasicSR experiment folders into ``out``.
+
+    Args:
+        folders: ``experiments/<name>``, the baseline first.
+        out: Folder for ``report.html`` and ``report.png``; made where needed.
+
+    Returns:
+        The table and the path of the page, for the terminal.
+
+    Raises:
+        MclirError: A folder cannot be used, or is given twice; or ``out`` cannot be written.
+    """
+    paths = [Path(folder).resolve() for folder in folders]
+    if twice := {str(path) for path in paths if paths.count(path) > 1}:
+        raise MclirError(f'{", ".join(sorted(twice))}: given twice; a run cannot be compared with itself.')
+    names = [path.name for path in paths]
+    labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    runs = [read_run(folder, label) for folder, label in zip(folders, labels, strict=True)]
+    page = write_report(runs, out, load_pictures(runs))
+    return f'{table(runs)}\n\nCurves and pictures: {page}'
+
+
+def write_report(
+    runs: Sequence[Run],
+    out: Path,
+    pictures: Sequence[Picture] = (),
+    notes: Sequence[str] = (),
+    *,
+    title: str = 'Comparison of training runs',
+) -> Path:
+    """Write ``report.png`` (table, curves, pictures) and ``report.html`` (the same on a page that needs no other file).
+
+    Args:
+        runs: At least one, the baseline first; runs with the same label are repetitions, shown as one.
+        out: Folder to write to; made where needed.
+        pictures: See :func:`~mclir_basicsr.report.pictures.load_pictures`; all with results of the same labels.
+        notes: Sentences for the page, e.g. how the runs were made.
+        title: Of the page.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        MclirError: ``out`` cannot be written.
+    """
+    figures = [*curve_sections(runs), *([picture_section(pictures)] if pictures else [])]
+    page = _page(title, runs, [*notes, *_warnings(runs)], compose(figures) if figures else b'')
+    try:
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / 'report.png', compose([text_section(table(runs)), *figures]))
+        _write(out / 'report.html', page.encode())
+    except OSError as error:
+        raise MclirError(f'Cannot write the report to {out}: {error}. Give another folder.') from error
+    return out / 'report.html'
+
+
+def _warnings(runs: Sequence[Run]) -> list[str]:
+    """A note for each run with values that are nan or infinite, which the curves leave out."""
+    notes = []
+    for run in runs:
+        bad = [name for name, series in run.training.items() if not np.isfinite([value for _, value in series]).all()]
+        if bad:
+            notes.append(f'{run.label}: logged values of {", ".join(bad)} are not finite; the curves leave them out.')
+    return notes
+
+
+def _page(title: str, runs: Sequence[Run], notes: Sequence[str], png: bytes) -> str:
+    image = f'<img alt="Curves and pictures of the runs" src="data:image/png;base64,{b64encode(png).decode()}">'
+    parts = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>',
+        *map(_table, blocks(runs)),
+        f'<p class="how">{"<br>".join(map(escape, legend(runs)))}</p>',
+        *(['<ul>', *(f'<li>{escape(note)}</li>' for note in notes), '</ul>'] if notes else []),
+        image if png else '',
+        f'<footer>mclir_basicsr {escape(__version__)}</footer>\n</body>\n</html>\n',
+    ]
+    return '\n'.join(parts)
+
+
+def _table(block: Block) -> str:
+    head = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in block.head)
+    rows = ''.join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>\n'
+        for row in block.rows
+    )
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or not there."""
+    temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
