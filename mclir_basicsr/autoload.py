@@ -30,7 +30,7 @@ class _Finder:
             spec = None if isinstance(finder, _Finder) else finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:  # a bare folder called basicsr has none
-                    spec.loader = _Loader(spec.loader)
+                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 

@@ -40,12 +40,16 @@ def _fail(error: Exception) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='mclir', allow_abbrev=False, description='Retrain a BasicSR network against its own past (MCLIR, AAAI 2024).'
+        prog='mclir',
+        allow_abbrev=False,
+        description='Retrain a BasicSR network against its own past (MCLIR, AAAI 2024).',
     )
     parser.add_argument('--version', action='version', version=f'mclir_basicsr {__version__}')
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
 
-    commands.add_parser('train', help="train as `python basicsr/train.py` does, with BasicSR's own flags: -opt FILE ...")
+    commands.add_parser(
+        'train', help="train as `python basicsr/train.py` does, with BasicSR's own flags: -opt FILE ..."
+    )
     commands.add_parser('test', help="test as `python basicsr/test.py` does, with BasicSR's own flags: -opt FILE")
 
     enable = commands.add_parser('enable', help='turn a BasicSR option file into an SPN retraining')
@@ -61,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument('--iters', type=int, default=None, metavar='N', help='iterations of each continuation')
     demo.add_argument('--seeds', type=int, default=None, metavar='N', help='repetitions of each continuation')
-    demo.add_argument('--out', type=Path, default=Path('demo'), metavar='DIR', help='folder to write to (default: demo)')
+    demo.add_argument(
+        '--out', type=Path, default=Path('demo'), metavar='DIR', help='folder to write to (default: demo)'
+    )
     demo.add_argument('--vgg-weights', default=None, metavar='FILE', help='torchvision vgg16 state dict')
     demo.set_defaults(run=_demo)
 

@@ -37,7 +37,7 @@ def _note(repair: Callable[[], None]) -> None:
 
 
 def _functional_tensor() -> None:
-    """torchvision 0.17 removed transforms.functional_tensor, which basicsr.data.degradations imports."""
+    """Torchvision 0.17 removed transforms.functional_tensor, which basicsr.data.degradations imports."""
     name = 'torchvision.transforms.functional_tensor'
     if name in sys.modules or importlib.util.find_spec(name) is not None:
         return
@@ -59,7 +59,10 @@ def _launch_option() -> None:
 
     @functools.wraps(original)
     def parse_options(root_path: str, is_train: bool = True) -> Any:
-        sys.argv = [arg.replace('--local-rank', '--local_rank', 1) if arg.startswith('--local-rank') else arg for arg in sys.argv]
+        sys.argv = [
+            arg.replace('--local-rank', '--local_rank', 1) if arg.startswith('--local-rank') else arg
+            for arg in sys.argv
+        ]
         # A script run as `python basicsr/train.py` has functions of its own beside those of basicsr.train.
         _use_our_resume(sys.modules['__main__'])
         return original(root_path, is_train)
@@ -193,6 +196,7 @@ def _loaded() -> str:
 
 def _replace(original: Any, new: Any) -> None:
     """Put new where modules of basicsr hold original under its name."""
+    attribute = original.__name__
     for name, module in list(sys.modules.items()):
-        if name.split('.')[0] == 'basicsr' and getattr(module, original.__name__, None) is original:
-            setattr(module, original.__name__, new)
+        if name.split('.')[0] == 'basicsr' and getattr(module, attribute, None) is original:
+            setattr(module, attribute, new)

@@ -308,7 +308,11 @@ def _probe(start: str) -> dict[str, Any]:
     except (IndexError, ValueError):  # it crashed
         last = done.stderr.strip().splitlines()[-1:]
         seen = {'loaded': False, 'said': [f'Python ended with status {done.returncode}', *last], 'repairs': []}
-    return seen | {'said': '; '.join(' '.join(text.split()) for text in [*hook, *seen['said']] if text)}
+    said: list[str] = []
+    for text in [*hook, *seen['said']]:
+        if not any(text in earlier for earlier in ['', *said]):  # an error that a warning has told already
+            said.append(' '.join(text.split()))
+    return seen | {'said': '; '.join(said)}
 
 
 def _imagenet_weights() -> Iterator[Finding]:

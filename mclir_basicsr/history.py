@@ -63,7 +63,9 @@ class ModelHistory(nn.Module):
             )
         count = len(interval) if interval is not None else negatives
         if not count or count < 1 or any(i < 1 for i in interval or ()):
-            raise MclirError(f'There must be at least one negative and intervals of 1 or more, but got {interval or count}.')
+            raise MclirError(
+                f'There must be at least one negative and intervals of 1 or more, but got {interval or count}.'
+            )
         if per_step is not None and not 1 <= per_step <= count:
             raise MclirError(f'per_step must be in [1, {count}], the number of negatives, but is {per_step}.')
         if precision not in PRECISIONS:
@@ -186,7 +188,9 @@ def _start(net: nn.Module, share: float, fresh: Callable[[], nn.Module] | None, 
         parameters = [p.data for p in negative.parameters()]
         initial = [p.data for p in random.parameters()]
         if [p.shape for p in parameters] != [p.shape for p in initial]:
-            raise MclirError('fresh must make a network with the parameters of net, but theirs differ in number or shape.')
+            raise MclirError(
+                'fresh must make a network with the parameters of net, but theirs differ in number or shape.'
+            )
         _move(parameters, [i.to(p) for i, p in zip(initial, parameters, strict=True)], keep=1 - share)
     if distributed.is_available() and distributed.is_initialized():
         for tensor in (*negative.parameters(), *negative.buffers()):

@@ -137,20 +137,24 @@ def _is_gap(line: str, column: int) -> bool:
 
 
 def entries(block: MappingNode) -> dict[str, tuple[Node, Node]]:
+    """Key and value nodes of a block by key."""
     return {key.value: (key, value) for key, value in block.value if isinstance(key, ScalarNode)}
 
 
 def get(block: MappingNode, key: str) -> Node | None:
+    """The value node of a key, if it is there."""
     return entries(block).get(key, (None, None))[1]
 
 
 def all_keys(node: Node) -> set[str]:
+    """Every key below a node."""
     if not isinstance(node, MappingNode):
         return set()
     return entries(node).keys() | {key for _, value in node.value for key in all_keys(value)}
 
 
 def is_null(node: Node | None) -> bool:
+    """Whether a value is absent or empty (``~``)."""
     return node is None or str(node.tag) == 'tag:yaml.org,2002:null'
 
 

@@ -80,9 +80,9 @@ class HistoryOptions(_Keys):
     threshold: float | None = Field(
         None, gt=0, description='adaptive: refresh the next negative above this spread of the residual; default 0.022'
     )
-    decay: ShareOrShares | None = Field(
-        None, description='share of itself that a negative keeps at a refresh: a number, or one per negative; '
-        'default 0.1 (periodic), 0.001 (adaptive)'
+    decay: ShareOrShares = Field(
+        0.1, description='share of itself that a negative keeps at a refresh: a number, or one per negative; '
+        'adaptive: default 0.001'
     )  # fmt: skip
     start: Share = Field(0.1, description='share of random initialisation at the start')
     start_iter: int = Field(0, ge=0, description='no SPN term before this iteration')
@@ -100,7 +100,7 @@ class HistoryOptions(_Keys):
         given = {key: value for key, value in data.items() if value is not None}
         if given.get('policy') == 'adaptive':
             return {'threshold': 0.022, 'decay': 0.001} | given
-        return {'interval': [100, 200, 500, 1000], 'decay': 0.1} | given
+        return {'interval': [100, 200, 500, 1000]} | given
 
     @model_validator(mode='after')
     def _agree(self) -> 'HistoryOptions':
@@ -122,7 +122,9 @@ class TrainOptions(_Keys):
 
     spn_opt: SPNOptions | None = Field(None, description='the SPN term; needs history')
     history: HistoryOptions | None = Field(None, description='the negative models; needs spn_opt')
-    grad_clip_norm: float | None = Field(None, gt=0, description='clip the norm of the gradient to this; logs grad_norm')
+    grad_clip_norm: float | None = Field(
+        None, gt=0, description='clip the norm of the gradient to this; logs grad_norm'
+    )
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
 
     @model_validator(mode='after')
@@ -214,7 +216,10 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
 
 def _explain(error: ValidationError) -> Iterator[str]:
     for fault in error.errors():
-        path, message = '.'.join(str(key) for key in fault['loc'] if key not in _TAGS), fault['msg'].removeprefix('Value error, ')
+        path, message = (
+            '.'.join(str(key) for key in fault['loc'] if key not in _TAGS),
+            fault['msg'].removeprefix('Value error, '),
+        )
         if fault['type'] == 'extra_forbidden':
             valid = _struct_at(fault['loc'][:-1]).model_fields
             near = get_close_matches(str(fault['loc'][-1]), valid, n=1, cutoff=0.5)
@@ -243,7 +248,11 @@ def _struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
 
 def reference_page() -> str:
     """The reference of our option keys, in Markdown."""
-    lines = ['# Option file: the keys of mclir_basicsr', '', 'Everything else is BasicSR\'s own. Made from `options.py`.']
+    lines = [
+        '# Option file: the keys of mclir_basicsr',
+        '',
+        "Everything else is BasicSR's own. Made from `options.py`.",
+    ]
     blocks: list[tuple[str, type[BaseModel]]] = [('train', TrainOptions), ('val', ValOptions)]
     for path, struct in blocks:
         lines += ['', f'## {path}', '', struct.__doc__ or '', '', '| key | default | what |', '|---|---|---|']

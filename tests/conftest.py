@@ -49,7 +49,7 @@ def vgg_file(tmp_path_factory):
 
 @pytest.fixture
 def write_pairs(tmp_path):
-    """Write count smooth random colour pairs (gt of side `side`, lq reduced by scale) as PNG; returns the two folders."""
+    """Write count smooth random colour pairs as PNG, gt of side `side`, lq reduced by scale; returns both folders."""
 
     def write(count=1, side=32, scale=2, name='pairs'):
         random = np.random.default_rng(7)
@@ -92,7 +92,11 @@ def options(tmp_path):
                 'pixel_opt': {'type': 'L1Loss'},
             }
             | (train or {}),
-            'val': {'val_freq': 100, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}}},
+            'val': {
+                'val_freq': 100,
+                'save_img': False,
+                'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}},
+            },
             'logger': {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False},
         }
         for folder in ('models', 'training_states'):
@@ -110,7 +114,12 @@ def option_file(tmp_path, write_pairs):
         gt, lq = (tmp_path / 'pairs' / part for part in ('gt', 'lq'))
         if not gt.exists():
             write_pairs()
-        folders = {'type': 'PairedImageDataset', 'dataroot_gt': str(gt), 'dataroot_lq': str(lq), 'io_backend': {'type': 'disk'}}
+        folders = {
+            'type': 'PairedImageDataset',
+            'dataroot_gt': str(gt),
+            'dataroot_lq': str(lq),
+            'io_backend': {'type': 'disk'},
+        }
         training = {
             'gt_size': 32, 'use_hflip': False, 'use_rot': False,
             'num_worker_per_gpu': 0, 'batch_size_per_gpu': 1, 'dataset_enlarge_ratio': 1,
@@ -131,11 +140,20 @@ def option_file(tmp_path, write_pairs):
                 'total_iter': 2,
                 'warmup_iter': -1,
                 'pixel_opt': {'type': 'L1Loss'},
-                'spn_opt': {'type': 'SPNLoss', 'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'loss_weight': 0.1},
+                'spn_opt': {
+                    'type': 'SPNLoss',
+                    'weights': 'random',
+                    'layer_weights': {'relu1_1': 1.0},
+                    'loss_weight': 0.1,
+                },
                 'history': {'interval': [1, 2]},
             }
             | (train or {}),
-            'val': {'val_freq': 100, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}}},
+            'val': {
+                'val_freq': 100,
+                'save_img': False,
+                'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}},
+            },
             'logger': {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False},
         }
         file = tmp_path / f'{name}.yml'

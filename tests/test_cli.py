@@ -79,7 +79,7 @@ def missing_images(file):
     [
         (broken_yaml, ['tiny.yml is no YAML', 'line 2']),
         (no_mapping, ['it holds str instead of']),
-        (misspelt, ['train.history.intervall: unknown key; did you mean interval?', 'train.history.decay: ', 'less than or equal',
+        (misspelt, ['train.history.intervall: unknown key; did you mean interval?', 'train.history.decay: ',
                     'train.grad_clip_nrom: unknown key; did you mean grad_clip_norm?']),
         (missing_pretrain, ['path.pretrain_network_g: there is no file gone.pth']),
         (no_vgg_weights, ['vgg16-397923af.pth', 'spn_opt.weights']),
@@ -91,7 +91,9 @@ def missing_images(file):
 def test_bad_option_files(spoil, said, option_file, tmp_path):
     spoil(option_file())
     # an unreachable proxy stands for a machine without a network
-    result = mclir('train', '-opt', 'tiny.yml', cwd=tmp_path, TORCH_HOME=str(tmp_path), https_proxy='http://127.0.0.1:9')
+    result = mclir(
+        'train', '-opt', 'tiny.yml', cwd=tmp_path, TORCH_HOME=str(tmp_path), https_proxy='http://127.0.0.1:9'
+    )
     assert result.returncode == 2, result.stderr
     message = result.stderr[result.stderr.index('mclir: error:') :]
     assert all(part in message for part in said), message

@@ -67,7 +67,9 @@ def test_start_is_a_mix_with_a_random_initialisation_of_its_own():
     net = Scale(5.0)
     state = torch.random.get_rng_state()
     history = ModelHistory(net, [1, 1, 1], start=0.3, fresh=fresh, seed=11)
-    assert torch.equal(torch.random.get_rng_state(), state), 'the training stream of random numbers must go on undisturbed'
+    assert torch.equal(torch.random.get_rng_state(), state), (
+        'the training stream of random numbers must go on undisturbed'
+    )
     assert weights(history) == pytest.approx([0.3 * d.weight.item() + 0.7 * 5 for d in drawn])
     assert len(set(weights(history))) == 3
     torch.manual_seed(99)
@@ -166,7 +168,9 @@ def test_adaptive_policy_refreshes_in_turn_above_the_threshold():
     history = ModelHistory(net, None, negatives=2, threshold=0.5, decay=0.0, start=0)
     gt = torch.zeros(1, 1, 1, 2)
     wide, narrow = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[0.0, 0.1]]]])  # spreads 2^0.5 and 0.14
-    for step, (output, refreshes) in enumerate([(narrow, [0, 0]), (wide, [1, 0]), (narrow, [1, 0]), (wide, [1, 1]), (wide, [2, 1])]):
+    for step, (output, refreshes) in enumerate(
+        [(narrow, [0, 0]), (wide, [1, 0]), (narrow, [1, 0]), (wide, [1, 1]), (wide, [2, 1])]
+    ):
         net.weight.data.fill_(step)
         history.refresh_adaptive(net, output, gt)
         history.refresh(net, 100)  # the periodic policy's, without effect here

@@ -1,5 +1,6 @@
 """Found by a stock BasicSR, however it was installed: in an environment of its own, as a user makes one."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,10 @@ import pytest
 from conftest import run
 
 ROOT = Path(__file__).parents[1]
-REGISTERED = "import basicsr; from basicsr.utils.registry import *; print('HistoryModel' in MODEL_REGISTRY, 'SPNLoss' in LOSS_REGISTRY)"
+REGISTERED = (
+    'import basicsr; from basicsr.utils.registry import *; '
+    "print('HistoryModel' in MODEL_REGISTRY, 'SPNLoss' in LOSS_REGISTRY)"
+)
 
 
 class Environment:
@@ -82,16 +86,19 @@ def test_the_hook_costs_nothing_where_basicsr_is_not_imported(environment, sourc
     """Two small modules and no other: benchmarks/startup_time.py has the figure in microseconds."""
     environment.pip('install', source)
     try:
-        with_hook, without = (eval(run(environment.python, *flags, '-c', MODULES, cwd=tmp_path).stdout) for flags in ((), ('-S',)))
+        with_hook, without = (
+            ast.literal_eval(run(environment.python, *flags, '-c', MODULES, cwd=tmp_path).stdout)
+            for flags in ((), ('-S',))
+        )
         plain = run(environment.python, '-c', MODULES, cwd=tmp_path, MCLIR_AUTOLOAD='0').stdout
-        off = run(environment.python, '-c', "import sys; print([f for f in sys.meta_path if 'mclir' in type(f).__module__])",
-                  cwd=tmp_path, MCLIR_AUTOLOAD='0')  # fmt: skip
+        finders = "import sys; print([f for f in sys.meta_path if 'mclir' in type(f).__module__])"
+        off = run(environment.python, '-c', finders, cwd=tmp_path, MCLIR_AUTOLOAD='0')
     finally:
         environment.pip('uninstall', '-y', 'mclir-basicsr')
-    bare = eval(run(environment.python, '-c', MODULES, cwd=tmp_path).stdout)
+    bare = ast.literal_eval(run(environment.python, '-c', MODULES, cwd=tmp_path).stdout)
     assert set(with_hook) - set(bare) == {'mclir_basicsr', 'mclir_basicsr.autoload'}
     assert set(without) <= set(with_hook)
-    assert eval(plain) == with_hook
+    assert ast.literal_eval(plain) == with_hook
     assert off.stdout == '[]\n'
 
 
@@ -111,7 +118,9 @@ def test_three_ways_in(environment, source, option_file, tmp_path):
             result = run(*command, '-opt', file, cwd=cwd, **path)
             assert result.returncode == 0, f'{way}: {result.stderr}'
             assert 'spn_ratio' in result.stderr, way
-            experiments = where / 'experiments'  # BasicSR writes beside the package that runs, mclir into the current folder
+            experiments = (
+                where / 'experiments'
+            )  # BasicSR writes beside the package that runs, mclir into the current folder
             assert (experiments / 'tiny' / 'models' / 'net_g_latest.pth').is_file(), way
     finally:
         shutil.rmtree(environment.site / 'experiments', ignore_errors=True)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean
 from string import Template
 
 import torch
@@ -21,9 +22,9 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.features import imagenet_file
 
 ITERS = 150
-BASELINE_ITERS = 500
+BASELINE_ITERS = 400
 SEEDS = 3
-SECONDS = 200  # no further repetition is begun after these, unless their number was asked for
+SECONDS = 170  # no further repetition is begun after these, unless their number was asked for
 SPN_RATIO = 0.05  # norm of the SPN gradient over the reconstruction's that λ is chosen for
 
 
@@ -56,25 +57,34 @@ def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_w
     iters = iters or ITERS
     weights, meaning = _choose_weights(vgg_weights)
     write_pairs(out / 'photographs')
-    _write_options(out, 'baseline', BASELINE_ITERS, lr=1e-3)
-    _train(out, 'baseline', 'baseline', 0)
-    pretrain = 'experiments/baseline/models/net_g_latest.pth'
-    _write_options(out, 'plain', iters, lr=5e-4, pretrain=pretrain)
-    loss_weight = _balanced_weight(out, out / pretrain, weights)
-    _write_options(out, 'spn', iters, lr=5e-4, pretrain=pretrain, spn={'loss_weight': loss_weight, 'weights': weights})
+    baseline = _train(_write_options(out, 'baseline', BASELINE_ITERS, lr=1e-3), BASELINE_ITERS)
+    pretrain = baseline / 'models' / 'net_g_latest.pth'
+    loss_weight = _balanced_weight(out / 'baseline.yml', pretrain, weights)
+    settings: dict[str, dict[str, object] | None] = {
+        'plain': None,
+        'SPN': {'loss_weight': loss_weight, 'weights': weights},
+    }
 
     runs = []
     for seed in range(seeds or SEEDS):
         if seed and seeds is None and (time.monotonic() - began) * (seed + 1) / seed > SECONDS:
             break
-        for name in ('plain', 'spn'):
-            folder = _train(out, name, f'{name}_seed{seed}', seed)
-            runs.append(read_run(folder, label={'plain': 'plain', 'spn': 'SPN'}[name]))
+        for label, spn in settings.items():
+            options = _write_options(
+                out,
+                f'{label.lower()}_seed{seed}',
+                iters,
+                lr=5e-4,
+                seed=seed,
+                pretrain=pretrain.relative_to(out),
+                spn=spn,
+            )
+            runs.append(read_run(_train(options, iters), label))
     ratios = [value for run in runs for _, value in run.training.get('spn_ratio', [])]
     notes = [
         f'EDSR x2 (32 features, 4 blocks) after {BASELINE_ITERS} iterations on {", ".join(TRAIN)}, then {iters} more, '
         f'plainly or with SPN; figures on Y, border 2, of {" and ".join(HELD_OUT)}, which it has not seen.',
-        f'λ = {loss_weight:g}, chosen for a spn_ratio near {SPN_RATIO}; measured {sum(ratios) / len(ratios):.3f} (mean).',
+        f'λ = {loss_weight:g}, chosen for a spn_ratio near {SPN_RATIO}; measured {fmean(ratios):.3f} (mean).',
         meaning,
         'Runs of this length differ by about 0.02 dB by chance: compare a gain with its spread.',
     ]
@@ -93,14 +103,20 @@ def _choose_weights(given: str | None) -> tuple[str, str]:
     if imagenet_file('vgg16').is_file():
         return 'imagenet', 'VGG16 features with ImageNet weights, as in the paper.'
     return 'random', (
-        'VGG16 features with random weights, as ImageNet weights are not in the cache (see `mclir doctor`): the figures '
-        'show that all works, not what the paper gains.'
+        'VGG16 features with random weights, as ImageNet weights are not in the cache (see `mclir doctor`): '
+        'the figures show that all works, not what the paper gains.'
     )
 
 
 def _write_options(
-    out: Path, name: str, iters: int, lr: float, pretrain: str = '~', spn: dict[str, object] | None = None
-) -> None:
+    out: Path,
+    name: str,
+    iters: int,
+    lr: float,
+    seed: int = 0,
+    pretrain: Path | str = '~',
+    spn: dict[str, object] | None = None,
+) -> Path:
     """Write ``<name>.yml`` from the templates beside this file."""
     templates = files(__package__)
     text = templates.joinpath('options.yml').read_text(encoding='utf-8')
@@ -109,6 +125,7 @@ def _write_options(
     values = {
         'name': name,
         'model_type': 'SRModel' if spn is None else 'HistoryModel',
+        'seed': seed,
         'pretrain': pretrain,
         'lr': lr,
         'milestone': iters * 2 // 3,
@@ -117,44 +134,46 @@ def _write_options(
         'print_freq': max(1, iters // 25),
         'ratio': SPN_RATIO,
     }
-    (out / f'{name}.yml').write_text(Template(text).substitute(values | (spn or {})), encoding='utf-8')
+    file = out / f'{name}.yml'
+    file.write_text(Template(text).substitute(values | (spn or {})), encoding='utf-8')
+    return file
 
 
-def _train(out: Path, options: str, name: str, seed: int) -> Path:
+def _train(options: Path, iters: int) -> Path:
     """Run ``mclir train`` in its own process with a progress bar; returns the experiment folder."""
-    total = int(re.search(r'total_iter: (\d+)', (out / f'{options}.yml').read_text(encoding='utf-8'))[1])  # type: ignore[index]
-    overrides = ['--force_yml', f'name={name}', f'manual_seed={seed}']
-    command = [sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', f'{options}.yml', *overrides]
+    command = [sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', options.name]
     last: deque[str] = deque(maxlen=15)
     with (
-        subprocess.Popen(command, cwd=out, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
-        tqdm(total=total, desc=name, unit='iteration', dynamic_ncols=True) as bar,
+        subprocess.Popen(
+            command, cwd=options.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+        tqdm(total=iters, desc=options.stem, unit='iteration', dynamic_ncols=True) as bar,
     ):
         for line in process.stdout or ():
             last.append(line)
             if found := re.search(r'iter: *([\d,]+), lr', line):
                 bar.update(int(found[1].replace(',', '')) - bar.n)
     if process.returncode:
-        raise MclirError(f'The run {name} failed ({" ".join(command)}):\n{"".join(last)}')
-    return out / 'experiments' / name
+        raise MclirError(f'The run {options.stem} failed ({" ".join(command)}):\n{"".join(last)}')
+    return options.parent / 'experiments' / options.stem
 
 
-def _balanced_weight(out: Path, pretrain: Path, weights: str) -> float:
+def _balanced_weight(options: Path, pretrain: Path, weights: str) -> float:
     """The λ at which the SPN gradient at the output has SPN_RATIO times the norm of the pixel loss's, at the start."""
     from basicsr.archs import build_network
     from basicsr.data import build_dataset
-    from torch.nn import functional as F  # noqa: N812
+    from torch.nn import functional as F
 
     from mclir_basicsr.history import ModelHistory
     from mclir_basicsr.losses.spn_loss import SPNLoss, gradient_ratio
     from mclir_basicsr.options import parse_file
 
-    opt = parse_file(out / 'plain.yml')
+    opt = parse_file(options)
     torch.manual_seed(0)
     net = build_network(opt['network_g'])
     net.load_state_dict(checkpoint.load(pretrain, 'the baseline of the demo')['params'])
     history = ModelHistory(net, (1, 1, 1, 1), fresh=lambda: build_network(opt['network_g']))
-    folders = {key: str(out / opt['datasets']['train'][key]) for key in ('dataroot_gt', 'dataroot_lq')}
+    folders = {key: str(options.parent / opt['datasets']['train'][key]) for key in ('dataroot_gt', 'dataroot_lq')}
     dataset = build_dataset(opt['datasets']['train'] | folders | {'phase': 'train', 'scale': opt['scale']})
     batch = torch.utils.data.default_collate([dataset[i] for i in range(0, len(dataset), 4)])
     output = net(batch['lq'])

@@ -28,7 +28,8 @@ def vgg_layers(vgg_type: str) -> dict[str, nn.Module]:
     # On the meta device nothing is allocated or drawn: the classifier alone is 0.5 GB that is never used.
     with torch.device('meta'):
         features = models.get_model(vgg_type, weights=None).features
-    layers, block, index = {}, 1, 0
+    layers: dict[str, nn.Module] = {}
+    block, index = 1, 0
     for layer in features:
         if isinstance(layer, nn.MaxPool2d):
             layers[f'pool{block}'] = layer
@@ -137,7 +138,9 @@ def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn
         )
     features.to_empty(device='cpu')
     try:
-        features.load_state_dict({key: state[f'features.{key}'] for key in wanted if f'features.{key}' in state}, strict=False)
+        features.load_state_dict(
+            {key: state[f'features.{key}'] for key in wanted if f'features.{key}' in state}, strict=False
+        )
     except RuntimeError as error:
         raise MclirError(f'{source} does not fit {vgg_type} (spn_opt.vgg_type): {error}') from error
     return features
@@ -180,7 +183,8 @@ def _imagenet(vgg_type: str) -> tuple[str, dict[str, Tensor]]:
 def _from_file(file: Path) -> tuple[str, dict[str, Tensor]]:
     if not file.is_file():
         raise MclirError(
-            f'spn_opt.weights: there is no file {file}. Give the path of a torchvision vgg state dict, imagenet or random.'
+            f'spn_opt.weights: there is no file {file}. '
+            'Give the path of a torchvision vgg state dict, imagenet or random.'
         )
     try:
         return str(file), torch.load(file, map_location='cpu', weights_only=True)

@@ -1,6 +1,7 @@
 """Self-Prior guided Negative loss (SPN) of MCLIR."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ def feature_distance(
     """
     if criterion not in CRITERIA:
         raise MclirError(f'criterion must be one of {", ".join(CRITERIA)}, but is {criterion!r}.')
-    measure = {'l1': F.l1_loss, 'l2': F.mse_loss, 'fro': torch.dist}[criterion]
+    measures: dict[str, Any] = {'l1': F.l1_loss, 'l2': F.mse_loss, 'fro': torch.dist}
+    measure = measures[criterion]
     terms = [weight * measure(features[name].float(), others[name].float()) for name, weight in layer_weights.items()]
     return torch.stack(terms).sum()
 

@@ -1,5 +1,6 @@
 """HistoryModel: BasicSR's SRModel with the SPN term and the negative models behind it."""
 
+import functools
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ class HistoryModel(SRModel):
         super().init_training_settings()
         own = self.own.train
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
-        self.cri_spn = None
+        self.cri_spn: Any = None
         if own.spn_opt is not None and own.history is not None:
             self.cri_spn = build_loss(own.spn_opt.model_dump()).to(self.device)
             self.history = self._start_history(own.history)
@@ -87,7 +88,7 @@ class HistoryModel(SRModel):
         self.schedulers = [make_scheduler(name, optimizer, **options) for optimizer in self.optimizers]
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
-        """Step the schedule, then warm up; the warm-up does not disturb torch's schedulers, which go by the last rate."""
+        """Step the schedule, then warm up; torch's schedulers go by the last rate and never see the warm-up."""
         if self._torch_schedule and 1 < current_iter <= warmup_iter:
             self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
         super().update_learning_rate(current_iter, warmup_iter)
@@ -99,7 +100,7 @@ class HistoryModel(SRModel):
             self.output = self.net_g(self.lq)
         output = self.output.float()
         terms = self._reconstruction_terms(output)
-        l_total = sum(terms.values())
+        l_total = functools.reduce(torch.add, terms.values())
         if self.history is not None:
             net = self.get_bare_model(self.net_g)
             if current_iter >= self._spn_from:
@@ -149,7 +150,7 @@ class HistoryModel(SRModel):
         return self.log_dict
 
     def test(self) -> None:
-        """Restore ``lq`` into ``output`` with the EMA network, or net_g where there is none; see the ``val`` options."""
+        """Restore ``lq`` into ``output`` with the EMA network, or net_g without EMA, as the ``val`` options say."""
         net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
         training = net.training
         net.eval()
@@ -163,7 +164,9 @@ class HistoryModel(SRModel):
         size = getattr(net, 'window_size', self.opt['network_g'].get('window_size', 1))
         return size if isinstance(size, int) else math.lcm(*size)
 
-    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params') -> None:
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+    ) -> None:
         """Load a network as BasicSR does, with one clear message where that fails."""
         content = checkpoint.load(Path(load_path), 'path.pretrain_network_g')
         if param_key is not None and not (isinstance(content, Mapping) and {param_key, 'params'} & content.keys()):
@@ -223,7 +226,7 @@ class HistoryModel(SRModel):
                 return
         except (AssertionError, KeyError, RuntimeError, ValueError) as error:
             raise MclirError(
-                f'The state to resume does not fit this option file (network_g, train.optim_g, train.history): {error}\n'
+                f'The state to resume does not fit this option file (network_g, optim_g, history): {error}\n'
                 'Resume with the option file of that run, or start anew from its network (path.pretrain_network_g).'
             ) from error
         get_root_logger().warning(

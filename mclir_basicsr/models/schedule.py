@@ -3,19 +3,21 @@
 from difflib import get_close_matches
 from typing import Any
 
-from torch.optim import Optimizer, lr_scheduler
 from torch import optim
+from torch.optim import Optimizer, lr_scheduler
 
 from mclir_basicsr.errors import MclirError
 
 OPTIMIZERS = tuple(
-    name for name, kind in vars(optim).items() if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
+    name
+    for name, kind in vars(optim).items()
+    if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
 )
 # These take a function, other schedulers or a validation figure, which an option file cannot give.
 _NOT_BY_NAME = {'LambdaLR', 'MultiplicativeLR', 'SequentialLR', 'ChainedScheduler', 'ReduceLROnPlateau', 'LRScheduler'}
-SCHEDULERS = {
-    name: getattr(lr_scheduler, name) for name in lr_scheduler.__all__ if name not in _NOT_BY_NAME
-} | {'TrueCosineAnnealingLR': lr_scheduler.CosineAnnealingLR}  # the name that forks of BasicSR gave it
+SCHEDULERS = {name: getattr(lr_scheduler, name) for name in lr_scheduler.__all__ if name not in _NOT_BY_NAME} | {
+    'TrueCosineAnnealingLR': lr_scheduler.CosineAnnealingLR
+}  # the name that forks of BasicSR gave it
 
 
 def make_optimizer(name: str, params: Any, lr: float, **arguments: Any) -> Optimizer:
@@ -49,4 +51,6 @@ def _make(key: str, kind: type, *positional: Any, **arguments: Any) -> Any:
 
 def _unknown(key: str, name: str, valid: tuple[str, ...]) -> str:
     near = get_close_matches(name, valid, n=3, cutoff=0.4)
-    return f'{key}: {name} cannot be used; ' + (f'did you mean {" or ".join(near)}?' if near else f'valid: {", ".join(valid)}.')
+    return f'{key}: {name} cannot be used; ' + (
+        f'did you mean {" or ".join(near)}?' if near else f'valid: {", ".join(valid)}.'
+    )

@@ -75,5 +75,6 @@ def _show(axis: Axes, image: np.ndarray | None) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
+    axis.set_aspect('equal')
     if image is not None:
         axis.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')

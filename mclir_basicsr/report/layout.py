@@ -43,6 +43,6 @@ def text_section(text: str) -> Section:
 
 
 def plain(text: str) -> str:
-    """Text as matplotlib shows it unchanged: without formulas, and in legends even with an underscore in front."""
+    """Text for matplotlib to show as it is: no formulas, and no underscore in front, which hides it from a legend."""
     text = text.replace('$', r'\$')
     return f' {text}' if text.startswith('_') else text

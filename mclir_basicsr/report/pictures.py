@@ -22,12 +22,22 @@ class Picture:
         lq: The degraded image, smaller by the scale or of the same size; None where unknown.
         gt: The ground truth; None where unknown. What exceeds the results on the right and below is not used, as
             BasicSR's validation does.
+
+    Raises:
+        ValueError: The results differ in size, or the gt is smaller.
     """
 
     name: str
     results: dict[str, np.ndarray]
     lq: np.ndarray | None = None
     gt: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {label: image.shape[:2] for label, image in self.results.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f'Picture {self.name}: results must be of one size but are {sizes}.')
+        if self.gt is not None and (np.array(self.gt.shape[:2]) < self.size).any():
+            raise ValueError(f'Picture {self.name}: gt {self.gt.shape[:2]} is smaller than the results {self.size}.')
 
     @property
     def size(self) -> tuple[int, int]:

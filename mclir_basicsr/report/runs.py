@@ -53,7 +53,7 @@ def read_run(folder: Path, label: str | None = None) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise MclirError(f'There is no folder {folder}; give an experiment folder of BasicSR (experiments/<name>).')
-    logs = sorted(folder.glob('train_*.log'), key=lambda log: log.stem[-len('YYYYmmdd_HHMMSS') :])
+    logs = sorted(folder.glob('train_*.log'))  # in order of time, which ends the name
     if not logs:
         raise MclirError(
             f'{folder} holds no training log (train_<name>_<time>.log). '

@@ -55,12 +55,12 @@ def legend(runs: Sequence[Run]) -> list[str]:
     """Sentences on how to read the table."""
     if not validation_names(runs):
         return ['No validation figures: set val.val_freq and val.metrics in the option files to get some.']
-    lines = ['last: at the end of the run. best: of all validations, so it flatters.']
+    lines = ['last: at the end of the run. best: the best of all validations, picked on these very images.']
     groups = group(runs)
     if len(groups) > 1:
         lines[0] += f' gain: of last, over {next(iter(groups))}.'
     if any(len(members) > 1 for members in groups.values()):
-        lines.append('n: runs with other seeds, as mean ± standard deviation.')
+        lines.append('Rows with n: mean ± standard deviation over n runs (seeds).')
     shown = {metric for metrics in validation_names(runs).values() for metric in metrics}
     if lower := sorted(metric for metric in shown if any(metric in run.lower_is_better for run in runs)):
         lines.append(f'Lower is better: {", ".join(lower)}.')
@@ -71,7 +71,7 @@ def _block(groups: dict[str, list[Run]], dataset: str, metrics: list[str]) -> Bl
     compared = len(groups) > 1
     head = [dataset, 'iterations']
     for metric in metrics:
-        head += [f'last {metric}', *['gain'][: int(compared)], f'best {metric}']
+        head += [f'last {metric}', *(['gain'] if compared else []), f'best {metric}']
     rows = [[f'{label} (n={len(runs)})' if len(runs) > 1 else label] for label, runs in groups.items()]
     baseline = next(iter(groups.values()))
     for row, runs in zip(rows, groups.values(), strict=True):

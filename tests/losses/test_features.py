@@ -79,7 +79,7 @@ def test_imagenet_weights_come_from_the_cache_of_torch_hub(tmp_path, monkeypatch
 
 
 def test_no_weights_offline(tmp_path, monkeypatch):
-    """users.md, the fault every offline cluster meets: say the file, where to put it and the option."""
+    """The fault that every offline cluster meets: say the file, where to put it and the option."""
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
 
     def offline(*args, **kwargs):

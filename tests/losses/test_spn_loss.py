@@ -82,7 +82,9 @@ def test_output_features_are_computed_once(loss, monkeypatch):
 
 def test_one_channel_is_repeated_to_three(loss):
     output, negatives = torch.rand(2, 1, 16, 16), torch.rand(3, 2, 1, 16, 16)
-    torch.testing.assert_close(loss(output, negatives), loss(output.repeat(1, 3, 1, 1), negatives.repeat(1, 1, 3, 1, 1)))
+    torch.testing.assert_close(
+        loss(output, negatives), loss(output.repeat(1, 3, 1, 1), negatives.repeat(1, 1, 3, 1, 1))
+    )
 
 
 def test_gradient_ratio_is_that_of_the_norms(loss):

@@ -11,7 +11,10 @@ from basicsr.models import build_model
 from conftest import golden
 from recipe import example_input, fill_
 
-SPN = {'spn_opt': {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'loss_weight': 0.1}, 'history': {'interval': [2, 3]}}
+SPN = {
+    'spn_opt': {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'loss_weight': 0.1},
+    'history': {'interval': [2, 3]},
+}
 
 
 def step(model, iteration, lq=None, gt=None):
@@ -228,7 +231,10 @@ def test_checkpoints_are_ordinary_ones(options, tmp_path):
     assert files == ['1.state', 'net_g_1.pth', 'net_g_latest.pth']
     content = torch.load(tmp_path / 'models' / 'net_g_1.pth', weights_only=True)
     assert list(content) == ['params', 'params_ema']
-    path = options()['path'] | {'pretrain_network_g': str(tmp_path / 'models' / 'net_g_1.pth'), 'param_key_g': 'params_ema'}
+    path = options()['path'] | {
+        'pretrain_network_g': str(tmp_path / 'models' / 'net_g_1.pth'),
+        'param_key_g': 'params_ema',
+    }
     plain = build_model(options('SRModel', path=path, is_train=False))
     for one in (model, plain):
         one.feed_data({'lq': example_input([1, 3, 9, 7], 5)})
@@ -247,7 +253,9 @@ def test_a_failed_save_leaves_the_earlier_file(options, tmp_path, monkeypatch):
 
     monkeypatch.setattr('mclir_basicsr.checkpoint.torch.save', full)
     step(model, 1)
-    with pytest.raises(ValueError, match=r'Cannot write .*net_g_1\.pth: .*No space left.*Earlier checkpoints are intact'):
+    with pytest.raises(
+        ValueError, match=r'Cannot write .*net_g_1\.pth: .*No space left.*Earlier checkpoints are intact'
+    ):
         model.save(0, 1)
     assert {file: file.read_bytes() for file in tmp_path.rglob('*.*') if file.is_file()} == before
 

@@ -1,0 +1,152 @@
+"""Reading experiment folders."""
+
+import logging
+import math
+from types import SimpleNamespace
+
+import pytest
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import MessageLogger
+from basicsr.utils.options import dict2str
+from experiment_log import END, STAMP, head, noise, training, validation, write_image, write_log
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.report import read_run
+
+
+@pytest.fixture
+def basicsr_log(tmp_path):
+    """The folder and the logger of BasicSR that writes there, in its format."""
+    logger = logging.getLogger('basicsr')
+    handler = logging.FileHandler(tmp_path / 'train_tiny_20260102_030405.log')
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s: %(message)s'))
+    level = logger.level
+    logger.setLevel('INFO')
+    logger.addHandler(handler)
+    yield tmp_path, logger
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    handler.close()
+
+
+def test_what_basicsr_logs_is_read_back(basicsr_log):
+    folder, logger = basicsr_log
+    metrics = {'psnr': {'type': 'calculate_psnr'}, 'niqe': {'type': 'calculate_niqe', 'better': 'lower'}}
+    opt = {
+        'name': 'tiny run',
+        'train': {'total_iter': 23},
+        'val': {'val_freq': 5.0, 'save_img': True, 'metrics': metrics},
+        'logger': {'print_freq': 7, 'use_tb_logger': False},
+    }
+    logger.info(dict2str(opt))
+    logger.info('Start training from epoch: 0, iter: 0')
+    messages = MessageLogger(opt)
+    model = SimpleNamespace()
+
+    def validate(iteration):
+        model.metric_results = {'psnr': 20 + iteration / 8, 'niqe': math.nan}
+        best = {'psnr': {'val': 99.0, 'iter': 5}, 'niqe': {'val': 1.0, 'iter': 5}}
+        model.best_metric_results = {'Set 5': best}
+        SRModel._log_validation_metric_values(model, iteration, 'Set 5', None)
+
+    losses = {7: 1.25e-2, 14: math.inf, 21: math.nan}
+    for iteration in range(1, 24):
+        if iteration % 7 == 0:
+            times = {'time': 0.5, 'data_time': 0.01}
+            messages(
+                {'epoch': 0, 'iter': iteration, 'lrs': [1e-4], **times, 'l_pix': losses[iteration], 'l_spn': -3e-4}
+            )
+        if iteration % 5 == 0:
+            validate(iteration)
+    logger.info('End of training. Time consumed: 0:00:01')
+    validate(24)  # as basicsr.train counts once more when it leaves its loop
+
+    run = read_run(folder)
+    assert run.training['l_spn'] == [(7, -3e-4), (14, -3e-4), (21, -3e-4)]
+    assert run.training['l_pix'][:2] == [(7, 0.0125), (14, math.inf)]
+    assert math.isnan(run.training['l_pix'][2][1])
+    assert run.validation['Set 5']['psnr'] == [(5, 20.625), (10, 21.25), (15, 21.875), (20, 22.5), (23, 23.0)]
+    assert run.lower_is_better == {'niqe'}
+    assert run.name == run.label == folder.name
+
+
+@given(
+    start=st.integers(0, 60),
+    length=st.integers(1, 60),
+    print_freq=st.integers(1, 70),
+    val_freq=st.integers(1, 70),
+    ended=st.booleans(),
+)
+def test_validations_are_placed_at_their_iterations(tmp_path_factory, start, length, print_freq, val_freq, ended):
+    total = start + length
+    parts, expected = [head(val_freq, total, start)], set()
+    for iteration in range(start + 1, total + 1):
+        if iteration % print_freq == 0:
+            parts.append(training(iteration, l_pix=1.0))
+        if iteration % val_freq == 0:
+            expected.add(iteration)
+            parts += [validation('A', psnr=iteration), validation('B', psnr=iteration)]
+    if ended:
+        expected.add(total)
+        parts += [END, validation('A', psnr=total), validation('B', psnr=total)]
+    assume(len(parts) > 1)
+    run = read_run(write_log(tmp_path_factory.mktemp('run'), *parts))
+    points = [(iteration, float(iteration)) for iteration in sorted(expected)]
+    assert run.validation == ({'A': {'psnr': points}, 'B': {'psnr': points}} if points else {})
+
+
+def test_training_lines_correct_for_a_validation_that_was_not_logged(tmp_path):
+    write_log(tmp_path, head(10, 40), training(25, l_pix=1), validation('Set5', psnr=30), validation('Set5', psnr=31))
+    assert read_run(tmp_path).validation['Set5']['psnr'] == [(30, 30), (40, 31)]
+
+
+def test_without_val_freq_a_validation_is_at_the_last_training_line(tmp_path):
+    write_log(tmp_path, head(None), training(1_234_567, l_pix=1), validation('Set5', psnr=30))
+    assert read_run(tmp_path).validation['Set5']['psnr'] == [(1_234_567, 30)]
+
+
+def test_a_resumed_run_replaces_what_lies_beyond_its_start(tmp_path):
+    first = [training(i, l_pix=i) for i in (100, 200, 300, 400)]
+    write_log(tmp_path, head(100), *first[:2], validation('Set5', psnr=1), *first[2:], time='20260102_235959')
+    again = [training(i, l_pix=-i) for i in (250, 300)]
+    write_log(tmp_path, head(100, start=200), *again, validation('Set5', psnr=3), time='20260103_000001')
+    run = read_run(tmp_path)
+    assert run.training['l_pix'] == [(100, 100), (200, 200), (250, -250), (300, -300)]
+    assert run.validation['Set5']['psnr'] == [(200, 1), (300, 3)]
+
+
+def test_an_unfinished_line_gives_no_value(tmp_path):
+    write_log(tmp_path, head(), training(100, l_pix=0.5), training(200, l_pix=0.25)[:-6])
+    assert read_run(tmp_path).training == {'l_pix': [(100, 0.5)]}
+
+
+def test_other_lines_give_no_value(tmp_path):
+    other = f'{STAMP}Validation of the pairs is done.\n{STAMP}Model [SRModel] is created.\n\t # of images: 5\n'
+    write_log(tmp_path, head(), other, training(100, l_pix=0.5))
+    with next(tmp_path.glob('*.log')).open('ab') as log:
+        log.write(b'\xff\xfe of no encoding\n')
+    run = read_run(tmp_path)
+    assert run.validation == {}
+    assert run.training == {'l_pix': [(100, 0.5)]}
+
+
+def test_the_last_image_of_each_name_is_found(tmp_path):
+    write_log(tmp_path, head(), training(100, l_pix=1))
+    for iteration in (900, 1000, 101):
+        write_image(tmp_path, 'a_1', iteration, noise(0))
+    write_image(tmp_path, 'b', 7, noise(0)).with_name('b_best.png').write_bytes(b'')
+    images = read_run(tmp_path, 'SPN').images
+    assert {name: file.name for name, file in images.items()} == {'a_1': 'a_1_1000.png', 'b': 'b_7.png'}
+
+
+def test_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(MclirError, match=r'There is no folder .*nowhere; give an experiment folder'):
+        read_run(tmp_path / 'nowhere')
+    (tmp_path / 'test_some_20260102_030405.log').write_text('')
+    with pytest.raises(MclirError, match=f'{tmp_path.name} holds no training log'):
+        read_run(tmp_path)
+    write_log(tmp_path, head())
+    with pytest.raises(MclirError, match=f'{tmp_path.name}: train_some_20260102_030405.log hold.* no training line'):
+        read_run(tmp_path)

@@ -1,0 +1,144 @@
+"""Each repair of basicsr 1.4.2, named after the row of complaints that it ends."""
+
+import sys
+import types
+
+import pytest
+import torch
+from basicsr.models.base_model import BaseModel
+from basicsr.utils import dist_util, options
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+
+from mclir_basicsr import compat
+from mclir_basicsr.errors import MclirError
+
+NEEDS_NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason='this repair is made only where there is no GPU')
+
+
+def test_every_repair_says_why_and_repeating_them_changes_nothing():
+    before = options.parse_options, BaseModel.model_to_device, type(MODEL_REGISTRY).get, dist_util._init_dist_pytorch
+    compat.before_import()
+    compat.after_import()
+    assert before == (
+        options.parse_options,
+        BaseModel.model_to_device,
+        type(MODEL_REGISTRY).get,
+        dist_util._init_dist_pytorch,
+    )
+    assert {'launch_option', 'resume', 'registry_message'} <= compat.active().keys()
+    assert all(len(reason) > 30 for reason in compat.active().values())
+
+
+def test_functional_tensor_of_torchvision_0_17(monkeypatch):
+    name = 'torchvision.transforms.functional_tensor'
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    compat._functional_tensor()
+    from torchvision.transforms.functional_tensor import rgb_to_grayscale
+
+    image = torch.rand(3, 4, 4)
+    expected = 0.2989 * image[0] + 0.587 * image[1] + 0.114 * image[2]  # ITU-R 601-2, as torchvision documents it
+    torch.testing.assert_close(rgb_to_grayscale(image)[0], expected, rtol=1e-3, atol=1e-3)
+    present = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, present)
+    compat._functional_tensor()
+    assert sys.modules[name] is present, 'an older torchvision has its own module: leave it'
+
+
+@pytest.mark.parametrize('flag', ['--local-rank=3', '--local_rank=3'])
+def test_local_rank_in_both_spellings(monkeypatch, flag):
+    import basicsr.test
+    import basicsr.train
+
+    monkeypatch.setattr(sys, 'argv', ['train.py', flag, '--no-such-flag'])
+    for module in (options, basicsr.train, basicsr.test):
+        with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+            said = []
+            patch.setattr(
+                'argparse.ArgumentParser.error', lambda self, message, said=said: said.append(message) or sys.exit(2)
+            )
+            module.parse_options('.')
+        assert said == ['the following arguments are required: -opt']
+
+
+def test_a_script_of_a_source_tree_resumes_by_our_function(monkeypatch):
+    script = types.ModuleType('__main__')
+    exec('def train_pipeline(): pass\ndef load_resume_state(opt): 1 / 0', script.__dict__)
+    monkeypatch.setitem(sys.modules, '__main__', script)
+    monkeypatch.setattr(sys, 'argv', ['train.py'])
+    with pytest.raises(SystemExit):
+        options.parse_options('.')
+    assert script.load_resume_state is compat.load_resume_state
+
+
+def test_a_function_of_that_name_in_another_program_is_left_alone(monkeypatch):
+    program = types.ModuleType('__main__')
+    exec('def load_resume_state(opt): return 1', program.__dict__)
+    compat._use_our_resume(program)
+    assert program.load_resume_state(None) == 1
+
+
+def resume_options(tmp_path, **path):
+    states, models = tmp_path / 'training_states', tmp_path / 'models'
+    states.mkdir()
+    for iteration in (5, 20, 100):
+        torch.save({'epoch': 0, 'iter': iteration}, states / f'{iteration}.state')
+    (states / '200.state.tmp').write_bytes(b'a save that was cut off')
+    (states / 'notes.state').write_bytes(b'no iteration')
+    return {
+        'auto_resume': True,
+        'network_g': {},
+        'path': {'training_states': str(states), 'models': str(models)} | path,
+    }
+
+
+def test_auto_resume_takes_the_latest_state_of_this_experiment_on_a_cpu(tmp_path):
+    opt = resume_options(tmp_path)
+    assert compat.load_resume_state(opt)['iter'] == 100
+    assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models' / 'net_g_100.pth')
+
+
+def test_resume_state_by_path_and_none(tmp_path):
+    opt = resume_options(tmp_path) | {'auto_resume': False}
+    assert compat.load_resume_state(opt) is None
+    opt['path']['resume_state'] = str(tmp_path / 'training_states' / '5.state')
+    assert compat.load_resume_state(opt)['iter'] == 5
+    opt['path']['resume_state'] = str(tmp_path / 'gone.state')
+    with pytest.raises(MclirError, match=r'path\.resume_state: there is no file'):
+        compat.load_resume_state(opt)
+
+
+@NEEDS_NO_GPU
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm'])
+def test_process_group_on_a_cpu_uses_gloo(monkeypatch, launcher):
+    for name, value in {'RANK': '0', 'SLURM_PROCID': '0', 'SLURM_NTASKS': '1', 'SLURM_NODELIST': 'n'}.items():
+        monkeypatch.setenv(name, value)
+    started = []
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda backend, **kwargs: started.append(backend))
+    monkeypatch.setattr('subprocess.getoutput', lambda command: 'localhost')
+    for name in ('MASTER_PORT', 'MASTER_ADDR', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '1')  # so that what the call sets is undone
+    dist_util.init_dist(launcher)
+    assert started == ['gloo']
+    assert torch.cuda.device_count() == 0
+
+
+def test_a_name_in_no_registry_brings_the_near_ones(capsys):
+    for registry, name, near in (
+        (MODEL_REGISTRY, 'HistroyModel', 'did you mean HistoryModel'),
+        (LOSS_REGISTRY, 'SPNLos', 'did you mean SPNLoss'),
+        (ARCH_REGISTRY, 'SwinIr', 'did you mean SwinIR'),
+        (ARCH_REGISTRY, 'Q', 'it holds BasicVSR, '),
+    ):
+        with pytest.raises(KeyError) as error:
+            registry.get(name)
+        assert near in str(error.value)
+        assert f"named '{name}'" in str(error.value)
+        assert 'The plugin mclir_basicsr is loaded, version' in str(error.value)
+    assert capsys.readouterr().out == ''
+
+
+def test_names_that_are_registered_are_found_as_before():
+    assert ARCH_REGISTRY.get('EDSR').__name__ == 'EDSR'
+    # BasicSR registers some with the suffix _basicsr, to be found without it
+    assert ARCH_REGISTRY.get('SRVGGNetCompact').__name__ == 'SRVGGNetCompact'
+    assert compat._loaded().startswith('loaded')

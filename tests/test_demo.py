@@ -1,0 +1,70 @@
+"""The main job, shortened, as a user runs it; and the photographs that it trains on."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from conftest import run
+from PIL import Image
+
+from mclir_basicsr.demo.photographs import HELD_OUT, TRAIN, write_pairs
+from mclir_basicsr.options import parse_file, read_options
+
+
+def test_the_demo_shows_what_spn_brings(tmp_path):
+    result = run(sys.executable, '-c', SHORT_DEMO, 'demo', '--iters', 5, '--seeds', 2, '--out', 'shown', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for part in (r'held-out .*last psnr', r'plain \(n=2\) .*\d\d\.\d{4} ± ', r'SPN \(n=2\) .*[+-]0\.\d{4} ± ', 'λ = 0.',
+                 'random weights', r'spn_ratio near 0\.05; measured 0\.0', r'report\.html'):  # fmt: skip
+        assert re.search(part, result.stdout), result.stdout
+    out = tmp_path / 'shown'
+    assert '<table' in (out / 'report.html').read_text(encoding='utf-8')
+    with Image.open(out / 'report.png') as picture:
+        assert min(picture.size) > 500
+    # the option file that stays is one to go on with
+    options = parse_file(out / 'spn_seed1.yml')
+    assert options['manual_seed'] == 1
+    assert read_options(options)[1] == []
+    result = run(sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', 'spn_seed1.yml', cwd=out)
+    assert result.returncode == 0, result.stderr
+
+
+SHORT_DEMO = """
+import sys
+import mclir_basicsr.demo
+from mclir_basicsr.cli import main
+mclir_basicsr.demo.BASELINE_ITERS = 10
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ('flags', 'said'),
+    [
+        (['--vgg-weights', 'gone.pth'], 'there is no file'),
+        (['--iters', '1'], '--iters must be at least 5'),
+        (['--seeds', '0'], '--seeds at least 1'),
+    ],
+)
+def test_what_cannot_be_shown(flags, said, tmp_path):
+    result = run(sys.executable, '-m', 'mclir_basicsr', 'demo', *flags, cwd=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_pairs_are_photographs_and_their_bicubic_reductions(tmp_path):
+    write_pairs(tmp_path)
+    assert {file.stem.split('_')[0] for file in (tmp_path / 'train' / 'gt').iterdir()} == {
+        n.split('_')[0] for n in TRAIN
+    }
+    assert {file.stem for file in (tmp_path / 'held-out' / 'gt').iterdir()} == set(HELD_OUT)
+    for part in ('train', 'held-out'):
+        names = {kind: sorted(file.name for file in (tmp_path / part / kind).iterdir()) for kind in ('gt', 'lq')}
+        assert names['gt'] == names['lq']
+        gt, lq = (Image.open(tmp_path / part / kind / names['gt'][0]) for kind in ('gt', 'lq'))
+        assert gt.size == (lq.size[0] * 2, lq.size[1] * 2)
+        # Pillow's bicubic is antialiased too, with another kernel parameter (-0.5 as well) and rounding
+        reduced = np.asarray(gt.resize(lq.size, Image.Resampling.BICUBIC), dtype=float)
+        assert np.abs(reduced - np.asarray(lq, dtype=float))[2:-2, 2:-2].mean() < 1
