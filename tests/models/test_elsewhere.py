@@ -17,9 +17,9 @@ def test_spandrel_reads_a_retrained_swinir(options, tmp_path):
     model.feed_data({'lq': example_input([1, 3, 16, 16], 1), 'gt': example_input([1, 3, 32, 32], 2)})
     model.optimize_parameters(1)
     model.save(0, 1)
-    loaded = ModelLoader(device='cpu').load_from_file(tmp_path / 'models' / 'net_g_1.pth')
+    loaded = ModelLoader(device='cpu').load_from_file(tmp_path / 'models' / 'net_g_1.pth').eval()
     assert (loaded.architecture.id, loaded.scale) == ('SwinIR', 2)
     image = example_input([1, 3, 24, 16], 3)
     model.feed_data({'lq': image})
-    model.test()  # by net_g_ema, and spandrel takes params_ema where there is one
-    torch.testing.assert_close(loaded.model(image), model.output, rtol=1e-5, atol=1e-6)
+    model.test()  # by net_g_ema, which spandrel takes as well
+    torch.testing.assert_close(loaded(image), model.output, rtol=1e-5, atol=1e-6)
