@@ -9,7 +9,8 @@ from basicsr.models import build_model
 from mclir_basicsr.options import parse_file, read_options
 
 FILES = sorted((Path(__file__).parents[1] / 'options').glob('*.yml'))
-PARAMETERS = {  # as the papers give them: EDSR-baseline 1.37 M and 1.52 M, SwinIR 11.9 M, light 0.93 M (published since as 930 K)
+# As published: EDSR-baseline 1.37 M and 1.52 M, SwinIR 11.9 M, light SwinIR 0.93 M.
+PARAMETERS = {
     'edsr_spn_x2': 1.37e6,
     'edsr_spn_x4': 1.52e6,
     'swinir_light_spn_x4': 0.93e6,

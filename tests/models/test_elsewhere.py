@@ -22,4 +22,4 @@ def test_spandrel_reads_a_retrained_swinir(options, tmp_path):
     image = example_input([1, 3, 24, 16], 3)
     model.feed_data({'lq': image})
     model.test()  # by net_g_ema, which spandrel takes as well
-    torch.testing.assert_close(loaded(image), model.output, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(loaded.model(image), model.output, rtol=1e-5, atol=1e-6)
