@@ -36,7 +36,7 @@ older Python, it fits every version, then install it here:
     python3.12 -m pip install setuptools wheel
     python3.12 -m pip wheel --no-deps --no-build-isolation basicsr==1.4.2
     pip install basicsr-1.4.2-py3-none-any.whl
-Without an older Python: unpack basicsr-1.4.2.tar.gz (https://pypi.org/project/basicsr/#files), write return '1.4.2' in
+Without an older Python: unpack the source archive basicsr-1.4.2.tar.gz from PyPI, write return '1.4.2' in
 place of return locals()['__version__'] in its setup.py, then
     pip install setuptools wheel && pip install --no-build-isolation ./basicsr-1.4.2"""
 _INSTALL_BASICSR = """\

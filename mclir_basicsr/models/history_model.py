@@ -36,11 +36,13 @@ class HistoryModel(SRModel):
         cri_spn: The SPN loss; None without ``train.spn_opt``.
 
     Raises:
-        MclirError: Option keys, a pretrained file or a resumed state that cannot be used; see :mod:`..options`.
+        MclirError: Option keys (see options.py), a pretrained file or a resumed state that cannot be used.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.own, warnings = read_options(opt)
+        if opt['num_gpu'] and not torch.cuda.is_available():
+            raise MclirError(f'num_gpu is {opt["num_gpu"]}, but torch sees no GPU: set num_gpu to auto or 0.')
         for warning in warnings:
             get_root_logger().warning(warning)
         self.history: ModelHistory | None = None

@@ -293,6 +293,12 @@ def test_validation_in_tiles_and_with_self_ensemble(options):
     assert 0 < (ensemble - plain).abs().max() < 0.5
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_gpus_that_are_not_there(options):
+    with pytest.raises(ValueError, match='num_gpu is 2, but torch sees no GPU: set num_gpu to auto or 0'):
+        build_model(options(num_gpu=2))
+
+
 def test_unknown_keys_stop_before_anything_is_built(options, monkeypatch):
     monkeypatch.setattr('basicsr.models.sr_model.build_network', lambda _: pytest.fail('a network was built'))
     with pytest.raises(ValueError, match=r'train\.spn_opt\.loss_wieght: unknown key; did you mean loss_weight\?'):
