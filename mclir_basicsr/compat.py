@@ -15,6 +15,9 @@ from unittest import mock
 
 _active: dict[str, str] = {}
 
+# Where a registry, by its name, may look for a name that it does not hold; plugin.py fills it.
+fallbacks: dict[str, Callable[[str], type | None]] = {}
+
 
 def active() -> dict[str, str]:
     """Repairs made so far in this process: name and reason."""
@@ -175,6 +178,9 @@ def _registry_message() -> None:
             return original(self, name, suffix)
         if f'{name}_{suffix}' in self:
             return original(self, name, suffix)
+        found = fallbacks[self._name](name) if self._name in fallbacks else None
+        if found is not None:
+            return found
         near = get_close_matches(name, self.keys(), n=3, cutoff=0.4)
         raise UnknownNameError(
             f"There is no {self._name} named '{name}' in BasicSR's registry; "

@@ -17,11 +17,15 @@ def register() -> None:
     import basicsr  # noqa: F401  the whole of it: its parts are complete only then
     from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
 
-    from mclir_basicsr.losses import SPNLoss
+    from mclir_basicsr.archs.spandrel_bridge import find_architecture
+    from mclir_basicsr.losses import PSNRLoss, SPNLoss, SSIMLoss
     from mclir_basicsr.models.history_model import HistoryModel
 
     compat.after_import()
-    ours: list[tuple[Any, type]] = [(LOSS_REGISTRY, SPNLoss), (MODEL_REGISTRY, HistoryModel)]
+    ours: list[tuple[Any, type]] = [
+        *((LOSS_REGISTRY, loss) for loss in (SPNLoss, PSNRLoss, SSIMLoss)),
+        (MODEL_REGISTRY, HistoryModel),
+    ]
     missing = [(registry, kind) for registry, kind in ours if kind.__name__ not in registry]
     for registry, kind in ours:
         if (registry, kind) not in missing and registry.get(kind.__name__).__module__ != kind.__module__:
@@ -31,3 +35,4 @@ def register() -> None:
             )
     for registry, kind in missing:
         registry.register(kind)
+    compat.fallbacks['arch'] = find_architecture

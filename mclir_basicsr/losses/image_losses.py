@@ -1,0 +1,71 @@
+"""Reconstruction losses that published recipes train with and BasicSR lacks."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mclir_basicsr.errors import MclirError
+
+
+class PSNRLoss(nn.Module):
+    """Negative PSNR in dB of images in [0, 1]: ``λ · (10 / ln 10) · mean over images of ln(MSE + 1e-8)``.
+
+    Source: the loss that NAFNet is trained with (Chen et al., Simple Baselines for Image Restoration, ECCV 2022,
+    arXiv 2204.04676). The 1e-8 bounds it at -80 dB.
+
+    Args:
+        loss_weight: λ.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, output: Tensor, gt: Tensor) -> Tensor:
+        """Compute the loss of output and gt, both (N, C, H, W) in [0, 1]; a scalar.
+
+        Raises:
+            MclirError: The shapes differ.
+        """
+        _check(output, gt)
+        error = F.mse_loss(output, gt, reduction='none').mean(dim=(1, 2, 3))
+        return self.loss_weight * 10 / math.log(10) * torch.log(error + 1e-8).mean()
+
+
+class SSIMLoss(nn.Module):
+    """Negative SSIM of images in [0, 1]: 11x11 Gaussian window (σ 1.5), zero padding, mean over channels and pixels.
+
+    Source: the loss that IDT is trained with (Xiao et al., Image De-raining Transformer, TPAMI 2022); SSIM itself is
+    that of Wang et al., TIP 2004, by torchmetrics.
+
+    Args:
+        loss_weight: λ.
+    """
+
+    _RADIUS = 5  # of the window
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        from torchmetrics.functional.image import structural_similarity_index_measure  # 2 s that others need not pay
+
+        self.loss_weight = loss_weight
+        self._ssim = structural_similarity_index_measure
+
+    def forward(self, output: Tensor, gt: Tensor) -> Tensor:
+        """Compute the loss of output and gt, both (N, C, H, W) in [0, 1]; a scalar.
+
+        Raises:
+            MclirError: The shapes differ.
+        """
+        _check(output, gt)
+        padded = (F.pad(image, [self._RADIUS] * 4) for image in (output, gt))
+        _, full = self._ssim(*padded, sigma=1.5, data_range=1.0, k1=0.01, k2=0.03, return_full_image=True)
+        inside = slice(self._RADIUS, -self._RADIUS)
+        return -self.loss_weight * full[..., inside, inside].mean()
+
+
+def _check(output: Tensor, gt: Tensor) -> None:
+    if output.shape != gt.shape:
+        raise MclirError(f'output is {tuple(output.shape)} and gt {tuple(gt.shape)}; they must have one shape.')
