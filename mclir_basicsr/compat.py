@@ -4,6 +4,7 @@ Nothing is changed on disk. ``active()`` tells which are in force.
 """
 
 import functools
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -26,7 +27,8 @@ def active() -> dict[str, str]:
 
 def before_import() -> None:
     """Repairs without which ``import basicsr`` fails."""
-    _functional_tensor()
+    for repair in (_functional_tensor, _distutils):
+        repair()
 
 
 def after_import() -> None:
@@ -50,6 +52,14 @@ def _functional_tensor() -> None:
     module.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]
     sys.modules[name] = module
     _note(_functional_tensor)
+
+
+def _distutils() -> None:
+    """Python 3.12 removed distutils, whose LooseVersion basicsr.archs.arch_util imports; setuptools has its own."""
+    if 'distutils' in sys.modules or importlib.util.find_spec('distutils') is not None:
+        return
+    importlib.import_module('setuptools')  # puts its distutils in place of the missing one
+    _note(_distutils)
 
 
 def _launch_option() -> None:

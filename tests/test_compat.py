@@ -2,13 +2,16 @@
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.utils import dist_util, options
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+from conftest import run
 
+import mclir_basicsr
 from mclir_basicsr import compat
 from mclir_basicsr.errors import MclirError
 
@@ -42,6 +45,25 @@ def test_functional_tensor_of_torchvision_0_17(monkeypatch):
     monkeypatch.setitem(sys.modules, name, present)
     compat._functional_tensor()
     assert sys.modules[name] is present, 'an older torchvision has its own module: leave it'
+
+
+def test_distutils_of_python_3_12(tmp_path):
+    """In a Python of its own, whose distutils is hidden as 3.12 has none."""
+    code = (
+        'import sys, importlib.util as util\n'
+        'for name in [name for name in sys.modules if name.split(".")[0] in ("distutils", "_distutils_hack")]:\n'
+        '    del sys.modules[name]\n'
+        'find = util.find_spec\n'
+        'util.find_spec = lambda name, *rest: None if name == "distutils" else find(name, *rest)\n'
+        'from mclir_basicsr import compat\n'
+        'compat._distutils()\n'
+        'from distutils.version import LooseVersion\n'
+        'print(LooseVersion("1.10") > LooseVersion("1.9"), LooseVersion.__module__, compat.active().keys())\n'
+    )
+    environment = {'PYTHONPATH': str(Path(mclir_basicsr.__file__).parents[1])}
+    result = run(sys.executable, '-c', code, cwd=tmp_path, MCLIR_AUTOLOAD='0', **environment)
+    assert result.stdout.split()[0] == 'True', result.stderr
+    assert "dict_keys(['distutils'])" in result.stdout
 
 
 @pytest.mark.parametrize('flag', ['--local-rank=3', '--local_rank=3'])

@@ -110,7 +110,8 @@ class HistoryModel(SRModel):
                     l_spn = self.cri_spn(output, self.history(self.lq))
                 terms |= {'l_spn': l_spn, 'spn_dist': -l_spn / self.cri_spn.loss_weight}
                 if current_iter % self.opt['logger']['print_freq'] == 0:
-                    terms['spn_ratio'] = gradient_ratio(l_spn, l_total, output)
+                    scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
+                    terms['spn_ratio'] = gradient_ratio(scale(l_spn), scale(l_total), output)
                 l_total = l_total + l_spn
             self.history.refresh_adaptive(net, output, self.gt)
 
