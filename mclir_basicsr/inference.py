@@ -10,6 +10,8 @@ from itertools import chain, product
 import torch
 from torch import Tensor
 
+from mclir_basicsr.tiles_fixed import merge, split, tile_starts
+
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -35,6 +37,14 @@ class Tile:
                 f'tile: overlap must be at least 0 and less than size, but overlap is {self.overlap} '
                 f'and size is {self.size}.'
             )
+
+
+class FixedTile(Tile):
+    """Tiles for a network that takes squares of one size only, merged as IDT's authors do (see tiles_fixed.py).
+
+    A smaller image is continued by reflection to one tile. ``overlap`` is that of the published evaluation where the
+    network says so (its attribute ``tiling``).
+    """
 
 
 @torch.no_grad()
@@ -78,8 +88,14 @@ def restore(
     _check_arguments(lq, pad_multiple, tile)
 
     def forward(image: Tensor) -> Tensor:
-        padded = _pad_reflect(image, pad_multiple)
-        out = net(padded) if tile is None else _run_tiles(net, padded, tile)
+        least = tile.size if isinstance(tile, FixedTile) else 1
+        padded = _pad_reflect(image, pad_multiple, least)
+        if tile is None:
+            out = net(padded)
+        elif isinstance(tile, FixedTile):
+            out = _run_fixed_tiles(net, padded, tile)
+        else:
+            out = _run_tiles(net, padded, tile)
         scale = _output_scale(padded, out)
         return out[..., : image.shape[-2] * scale, : image.shape[-1] * scale]
 
@@ -112,20 +128,29 @@ def _output_scale(image: Tensor, out: Tensor) -> int:
     return scale
 
 
-def _pad_reflect(image: Tensor, multiple: int) -> Tensor:
+def _pad_reflect(image: Tensor, multiple: int, least: int = 1) -> Tensor:
     """Continue ``image`` by reflection at the bottom and right until its sides are multiples of ``multiple``.
+
+    And no shorter than ``least``, which is a multiple of it.
 
     F.pad refuses to reflect by as many pixels as the image has. Here the image is mirrored at its last row, then at
     its first one, and so on, which is the same wherever F.pad works; a single row or column is repeated.
     """
     for dim in (-2, -1):
         length = image.shape[dim]
-        missing = -length % multiple
+        missing = max(-length % multiple, least - length)
         if missing:
             period = max(2 * (length - 1), 1)
             index = torch.arange(length + missing, device=image.device) % period
             image = image.index_select(dim, torch.minimum(index, period - index))
     return image
+
+
+def _run_fixed_tiles(net: Forward, image: Tensor, tile: FixedTile) -> Tensor:
+    """Run ``net`` on each tile of ``image``, none of which is smaller, and merge the outputs."""
+    outs = [net(part.contiguous()) for part in split(image, tile.size, tile.overlap)]
+    height, width = image.shape[-2:]
+    return merge(outs, height, width, tile.overlap)
 
 
 def _run_tiles(net: Forward, image: Tensor, tile: Tile) -> Tensor:
@@ -152,9 +177,8 @@ def _cut(image: Tensor, top: int, left: int, size: int) -> Tensor:
 
 
 def _tile_starts(length: int, tile: Tile) -> list[int]:
-    """First pixels of the tiles along a side of ``length`` pixels."""
-    last = max(length - tile.size, 0)
-    return [*range(0, last, tile.size - tile.overlap), last]
+    """First pixels of the tiles along a side of ``length`` pixels, which may be shorter than a tile."""
+    return tile_starts(max(length, tile.size), tile.size, tile.overlap)
 
 
 def _blend_weights(starts: list[int], length: int, tile: Tile, scale: int) -> dict[int, Tensor]:

@@ -1,5 +1,6 @@
 """Put our classes into BasicSR's registries."""
 
+from collections.abc import Callable
 from typing import Any
 
 from mclir_basicsr import compat
@@ -15,14 +16,19 @@ def register() -> None:
     """
     compat.before_import()
     import basicsr  # noqa: F401  the whole of it: its parts are complete only then
-    from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
+    from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
+    from mclir_basicsr.archs.dehazeformer_arch import DehazeFormer
+    from mclir_basicsr.archs.ffanet_arch import FFANet
+    from mclir_basicsr.archs.idt_arch import IDT
+    from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
     from mclir_basicsr.archs.spandrel_bridge import find_architecture
     from mclir_basicsr.losses import PSNRLoss, SPNLoss, SSIMLoss
     from mclir_basicsr.models.history_model import HistoryModel
 
     compat.after_import()
-    ours: list[tuple[Any, type]] = [
+    ours: list[tuple[Any, Callable[..., Any]]] = [
+        *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
         *((LOSS_REGISTRY, loss) for loss in (SPNLoss, PSNRLoss, SSIMLoss)),
         (MODEL_REGISTRY, HistoryModel),
     ]

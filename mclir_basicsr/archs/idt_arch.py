@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from mclir_basicsr.archs.idt_blocks import PATCH, Attention, SpatialBlock, WindowBlock
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.inference import FixedTile
 
 WINDOW_BLOCKS = (3, 3, 2, 2, 1, 1, 2, 2, 3)  # of each stage: four of the encoder, the bottleneck, four of the decoder
 BOTTLE = 4  # which stage the bottleneck is
 WINDOW_REACH = 8  # of the window blocks' attention, whatever win_size is
+PUBLISHED_OVERLAP = 20  # of the tiles of the published results
 SPATIAL_REACH = 16  # of the spatial blocks' attention at the first stage, halved from stage to stage
 
 
@@ -76,8 +78,8 @@ class IDT(nn.Module):
 
     Xiao, Fu, Liu, Wu, Zha, "Image De-raining Transformer", IEEE TPAMI 2022,
     https://ieeexplore.ieee.org/document/9798773. State-dict keys are those of the published weights (their file has
-    ``module.`` before each, which BasicSR strips; ``param_key_g: ~``), which need ``img_size`` 128. Larger images go
-    through in tiles: :mod:`mclir_basicsr.tiles_fixed`.
+    ``module.`` before each, which BasicSR strips; ``param_key_g: ~``), which need ``img_size`` 128. HistoryModel
+    validates larger images in tiles, by the attribute ``tiling``.
 
     Args:
         img_size: Side S of the images, the only size that the network takes. With ``win_size`` 8: 64 or a multiple
@@ -115,6 +117,7 @@ class IDT(nn.Module):
         super().__init__()
         plans = _stage_plans(img_size, embed_dim, depths, num_heads, win_size, drop_path_rate)
         self.img_size = img_size
+        self.tiling = FixedTile(img_size, PUBLISHED_OVERLAP)  # how HistoryModel validates it
         self.in_chans = in_chans
         self.input_proj = _named('proj', nn.Conv2d(in_chans, embed_dim, 3, padding=1), nn.LeakyReLU())
         self.output_proj = _named('proj', nn.Conv2d(2 * embed_dim, in_chans, 3, padding=1))

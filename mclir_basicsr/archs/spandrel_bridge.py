@@ -29,4 +29,4 @@ def find_architecture(name: str) -> type[nn.Module] | None:
         if isinstance(kind := getattr(package, key), type) and issubclass(kind, nn.Module)
     ]
     same = [kind for kind in networks if kind.__name__ == name]
-    return (same or networks or [None])[0]
+    return next(iter(same or networks), None)

@@ -60,8 +60,10 @@ class SSIMLoss(nn.Module):
             MclirError: The shapes differ.
         """
         _check(output, gt)
-        padded = (F.pad(image, [self._RADIUS] * 4) for image in (output, gt))
-        _, full = self._ssim(*padded, sigma=1.5, data_range=1.0, k1=0.01, k2=0.03, return_full_image=True)
+        padded_output, padded_gt = (F.pad(image, [self._RADIUS] * 4) for image in (output, gt))
+        _, full = self._ssim(
+            padded_output, padded_gt, sigma=1.5, data_range=1.0, k1=0.01, k2=0.03, return_full_image=True
+        )
         inside = slice(self._RADIUS, -self._RADIUS)
         return -self.loss_weight * full[..., inside, inside].mean()
 

@@ -158,12 +158,24 @@ class HistoryModel(SRModel):
         training = net.training
         net.eval()
         val = self.own.val
-        tile = None if val.tile is None else Tile(val.tile.size, val.tile.overlap)
-        multiple = val.pad_multiple or self._window_size(net)
+        multiple = val.pad_multiple or self._pad_multiple(net)
+        tile = self._tiling(net)
         self.output = restore(net, self.lq, pad_multiple=multiple, tile=tile, self_ensemble=val.self_ensemble)
         net.train(training)
 
-    def _window_size(self, net: nn.Module) -> int:
+    def _tiling(self, net: nn.Module) -> Tile | None:
+        """Tiles as ``val.tile`` asks for, else as the network needs them (IDT takes one size only)."""
+        needed, asked = getattr(net, 'tiling', None), self.own.val.tile
+        if asked is None:
+            return needed
+        if needed is not None and asked.size != needed.size:
+            raise MclirError(f'val.tile.size is {asked.size}, but this network takes {needed.size} only.')
+        return type(needed or Tile(1, 0))(asked.size, asked.overlap)
+
+    def _pad_multiple(self, net: nn.Module) -> int:
+        """What the network says it needs; else its window size, as SwinIRModel pads."""
+        if hasattr(net, 'pad_multiple'):
+            return int(net.pad_multiple)  # type: ignore[arg-type]
         size = getattr(net, 'window_size', self.opt['network_g'].get('window_size', 1))
         return size if isinstance(size, int) else math.lcm(*size)
 

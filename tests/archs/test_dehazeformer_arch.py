@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mclir_basicsr.archs.dehazeformer_arch import VARIANTS, DehazeFormer, SKFusion
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import ModelHistory
+from mclir_basicsr.inference import restore
 
 PARAMETERS = {'t': 687404, 's': 1284884, 'b': 2517612, 'd': 4983068, 'w': 9686724, 'm': 4635952, 'l': 25451652}
 TINY = {
@@ -121,6 +122,13 @@ def test_other_sizes_are_reflected_to_multiples_of_four(net, size):
     torch.testing.assert_close(net(x), net(padded)[..., :height, :width])
 
 
+def test_padding_to_windows_would_change_the_result(net):
+    x = image(33, 50)  # the network makes it 36x52, windows would 40x56
+    out = net(x)
+    torch.testing.assert_close(restore(net, x, pad_multiple=net.pad_multiple), out)
+    assert (restore(net, x, pad_multiple=8) - out).abs().max() > 1e-3
+
+
 def test_smaller_images_are_refused(net):
     with pytest.raises(MclirError, match='at least 25 pixels in height and width, but got 24x40'):
         net(image(24, 40))
@@ -154,6 +162,20 @@ def test_gradients_reach_every_parameter():
     assert len(unfelt) == 4
     assert all(largest.pop(name) < 1e-4 for name in unfelt)
     assert [name for name, size in largest.items() if size < 1e-4] == []
+
+
+def test_gradients_are_the_slopes():
+    net, x, weight = fill_(DehazeFormer(**TINY)).double(), image().double(), example_input((2, 3, 32, 40), 8).double()
+    loss = (net(x) * weight).sum()
+    parameters = list(net.parameters())
+    torch.manual_seed(0)
+    step = [1e-6 * torch.randn_like(p) for p in parameters]
+    slope = sum((d * g).sum() for d, g in zip(step, torch.autograd.grad(loss, parameters), strict=True))
+    with torch.no_grad():
+        for p, d in zip(parameters, step, strict=True):
+            p.add_(d)
+        rise = (net(x) * weight).sum() - loss
+    assert rise.item() == pytest.approx(slope.item(), rel=1e-3)
 
 
 def test_bfloat16_is_within_two_percent():
@@ -195,6 +217,7 @@ def test_starts_as_its_authors_do():
     for conv, deviation in expected.items():
         assert conv.weight.std().item() == pytest.approx(deviation, rel=0.05)
         assert not conv.bias.any()
+    assert (block.norm1.meta1.bias == 1).all()  # the norm keeps its own start
     meta = block.attn.attn.meta[2]  # and PyTorch's start elsewhere
     assert meta.weight.abs().max().item() == pytest.approx(1 / math.sqrt(256), rel=0.05)
     assert meta.bias.any()

@@ -12,6 +12,7 @@ from torch import nn
 from mclir_basicsr.archs.idt_arch import IDT
 from mclir_basicsr.archs.idt_blocks import Attention
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.tiles_fixed import merge, split
 
 SMALL_HEADS = (1, 2, 4, 8, 8, 8, 4, 2, 1)
 
@@ -194,3 +195,24 @@ def test_attention_is_the_formula(dim, side, heads, reach, bias, scale):
             out[:, i, part] += (logits.softmax(-1) @ v[:, :, part])[:, 0]
     torch.testing.assert_close(net(x), net.proj(out))
     assert (net.qkv['to_q'].bias is not None) == bias
+
+
+def test_historymodel_validates_whole_images_in_its_tiles(options):
+    """As the published results were made: 128 pixels there, the network's own size here."""
+    from basicsr.models import build_model
+
+    network = {'type': 'IDT', 'img_size': 64, 'embed_dim': 8, 'num_heads': [1, 1, 1, 1, 1, 1, 1, 1, 1]}
+    model = build_model(options(network_g=network, scale=1, train={'ema_decay': 0}))
+    image = torch.rand(1, 3, 50, 100)
+    model.feed_data({'lq': image})
+    model.test()
+    assert model.output.shape == image.shape
+    padded = torch.cat([image, image.flip(2)[:, :, 1:15]], dim=2)
+    net = model.net_g.eval()
+    with torch.no_grad():
+        tiles = [net(tile.contiguous()) for tile in split(padded, 64, 20)]
+    torch.testing.assert_close(model.output, merge(tiles, 64, 100, 20)[:, :, :50])
+    model = build_model(options(network_g=network, scale=1, val={'tile': {'size': 32, 'overlap': 8}}))
+    model.feed_data({'lq': image})
+    with pytest.raises(ValueError, match=r'val\.tile\.size is 32, but this network takes 64 only'):
+        model.test()

@@ -53,6 +53,9 @@ def test_nafnet_is_retrained_with_spn(options):
 
 
 def test_spandrel_is_imported_only_when_asked_for(tmp_path):
-    code = "import sys, basicsr; from basicsr.utils.registry import ARCH_REGISTRY as r; print('spandrel' in sys.modules); r.get('NAFNet'); print('spandrel' in sys.modules)"
+    code = (
+        'import sys, basicsr; from basicsr.utils.registry import ARCH_REGISTRY as r; '
+        "print('spandrel' in sys.modules); r.get('NAFNet'); print('spandrel' in sys.modules)"
+    )
     result = run(sys.executable, '-W', 'ignore', '-c', code, cwd=tmp_path)
     assert result.stdout.split() == ['False', 'True'], result.stderr
