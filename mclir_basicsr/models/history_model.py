@@ -184,8 +184,12 @@ class HistoryModel(SRModel):
     ) -> None:
         """Load a network as BasicSR does, with one clear message where that fails."""
         content = checkpoint.load(Path(load_path), 'path.pretrain_network_g')
-        if param_key is not None and not (isinstance(content, Mapping) and {param_key, 'params'} & content.keys()):
-            found = ', '.join(map(str, list(content)[:4])) if isinstance(content, Mapping) else type(content).__name__
+        keys = set(content) if isinstance(content, Mapping) else set()
+        if param_key == 'params_ema' and not {'params_ema', 'params'} & keys:
+            # SRModel asks so for the EMA network; a file of another form has one set of weights for both
+            param_key = self.opt['path'].get('param_key_g', 'params')
+        if param_key is not None and not {param_key, 'params'} & keys:
+            found = ', '.join(list(map(str, keys))[:4]) or type(content).__name__
             raise MclirError(
                 f'path.pretrain_network_g: {load_path} has no entry {param_key!r}, but {found}. Set path.param_key_g '
                 'to the right one, or to ~ where the file is the state dict itself.'

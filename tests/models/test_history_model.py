@@ -326,6 +326,19 @@ def test_pretrained_files_that_do_not_serve(options, tmp_path, content, message)
         build_model(options(path=options()['path'] | {'pretrain_network_g': str(file)}))
 
 
+@pytest.mark.parametrize('key', [None, 'model', 'state_dict', 'params'])
+def test_published_files_of_other_forms_start_net_and_ema(options, tmp_path, key):
+    """FFANet's file has model, DehazeFormer's state_dict, IDT's is bare; all prefix their keys."""
+    weights = build_model(options('SRModel')).net_g.state_dict()
+    prefixed = {f'module.{name}': value for name, value in weights.items()}
+    torch.save(prefixed if key is None else {key: prefixed}, tmp_path / 'net.pth')
+    torch.manual_seed(7)
+    path = options()['path'] | {'pretrain_network_g': str(tmp_path / 'net.pth'), 'param_key_g': key}
+    model = build_model(options(path=path))
+    assert equal(dict(model.net_g.state_dict()), dict(weights))
+    assert equal(dict(model.net_g_ema.state_dict()), dict(weights))
+
+
 @pytest.mark.parametrize(
     'other',
     [{'history': {'interval': [2]}}, {'optim_g': {'type': 'Adam', 'lr': 1e-3}, 'network_g': {'num_feat': 4}}],
