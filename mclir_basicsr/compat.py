@@ -6,6 +6,7 @@ Nothing is changed on disk. ``active()`` tells which are in force.
 import functools
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+logger = logging.getLogger('basicsr')
 _active: dict[str, str] = {}
 
 # Where a registry, by its name, may look for a name that it does not hold; plugin.py fills it.
@@ -33,7 +35,14 @@ def before_import() -> None:
 
 def after_import() -> None:
     """Repairs of an imported basicsr; harmless when called again."""
-    for repair in (_launch_option, _resume, _cpu_process_group, _cpu_data_parallel, _registry_message):
+    for repair in (
+        _launch_option,
+        _resume,
+        _cpu_process_group,
+        _cpu_data_parallel,
+        _registry_message,
+        _registry_yields,
+    ):
         repair()
 
 
@@ -200,6 +209,32 @@ def _registry_message() -> None:
 
     Registry.get = get
     _note(_registry_message)
+
+
+def _registry_yields() -> None:
+    """A project that registers a network of its own under a name of ours must not stop with "already registered"."""
+    from basicsr.utils.registry import Registry
+
+    if hasattr(Registry._do_register, '__wrapped__'):
+        return
+    original = Registry._do_register
+
+    @functools.wraps(original)
+    def _do_register(self: Any, name: str, obj: Any, suffix: str | None = None) -> None:
+        held = self._obj_map.get(name)
+        if held is not None and _is_ours(held) and not _is_ours(obj):
+            logger.warning(
+                f'{self._name} {name}: that of {obj.__module__} takes the place of the one of mclir_basicsr.'
+            )
+            del self._obj_map[name]
+        original(self, name, obj, suffix)
+
+    Registry._do_register = _do_register
+    _note(_registry_yields)
+
+
+def _is_ours(kind: Any) -> bool:
+    return str(kind.__module__).split('.')[0] == 'mclir_basicsr'
 
 
 def _loaded() -> str:

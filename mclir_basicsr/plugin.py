@@ -10,8 +10,10 @@ from mclir_basicsr.errors import MclirError
 def register() -> None:
     """Make every class of ours known to BasicSR by name; harmless when called again, in any import order.
 
+    Networks and losses that a project registers itself under the same name take precedence, before or after.
+
     Raises:
-        MclirError: Another package holds one of the names; then none of ours is registered.
+        MclirError: Another package holds SPNLoss or HistoryModel; then nothing is registered.
         ImportError: BasicSR cannot be imported.
     """
     compat.before_import()
@@ -27,18 +29,18 @@ def register() -> None:
     from mclir_basicsr.models.history_model import HistoryModel
 
     compat.after_import()
-    ours: list[tuple[Any, Callable[..., Any]]] = [
-        *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
-        *((LOSS_REGISTRY, loss) for loss in (SPNLoss, PSNRLoss, SSIMLoss)),
-        (MODEL_REGISTRY, HistoryModel),
-    ]
-    missing = [(registry, kind) for registry, kind in ours if kind.__name__ not in registry]
-    for registry, kind in ours:
-        if (registry, kind) not in missing and registry.get(kind.__name__).__module__ != kind.__module__:
+    core: list[tuple[Any, Callable[..., Any]]] = [(LOSS_REGISTRY, SPNLoss), (MODEL_REGISTRY, HistoryModel)]
+    for registry, kind in core:
+        if kind.__name__ in registry and registry.get(kind.__name__).__module__ != kind.__module__:
             raise MclirError(
                 f'{kind.__name__} is already registered with BasicSR by {registry.get(kind.__name__).__module__}: '
                 'is the MCLIR fork of BasicSR installed? Use BasicSR itself (pip install basicsr).'
             )
-    for registry, kind in missing:
-        registry.register(kind)
+    others: list[tuple[Any, Callable[..., Any]]] = [
+        *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
+        *((LOSS_REGISTRY, loss) for loss in (PSNRLoss, SSIMLoss)),
+    ]
+    for registry, kind in core + others:
+        if kind.__name__ not in registry:  # a network or loss of that name in the user's project comes first
+            registry.register(kind)
     compat.fallbacks['arch'] = find_architecture

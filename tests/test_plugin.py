@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from basicsr.utils.registry import LOSS_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 from conftest import run
 
 import mclir_basicsr
@@ -50,6 +50,21 @@ def test_a_name_held_by_another_package_is_said_and_nothing_is_registered(monkey
     with pytest.raises(MclirError, match='SPNLoss is already registered with BasicSR by test_plugin'):
         mclir_basicsr.register()
     assert 'HistoryModel' not in MODEL_REGISTRY
+
+
+@pytest.mark.parametrize('order', ['before', 'after'])
+def test_a_network_of_the_users_project_comes_first(monkeypatch, order):
+    class FFANet:
+        pass
+
+    monkeypatch.setattr(ARCH_REGISTRY, '_obj_map', dict(ARCH_REGISTRY._obj_map))
+    if order == 'before':
+        del ARCH_REGISTRY._obj_map['FFANet']
+    ARCH_REGISTRY.register(FFANet)
+    mclir_basicsr.register()
+    assert ARCH_REGISTRY.get('FFANet') is FFANet
+    with pytest.raises(AssertionError, match='already registered'):  # two of the user's own still clash
+        ARCH_REGISTRY.register(FFANet)
 
 
 def test_importing_the_package_imports_nothing_heavy():
