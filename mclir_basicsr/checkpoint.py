@@ -1,29 +1,24 @@
-"""Files that are either whole or not there."""
+"""Checkpoints: written whole or not at all, read safely, and named where they are damaged."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.whole_file import whole_file
 
 
 def save(content: Any, path: Path) -> None:
-    """``torch.save`` under a temporary name in the same folder, flushed to disk, then renamed.
+    """``torch.save`` into a :func:`~mclir_basicsr.whole_file.whole_file`.
 
     Raises:
         MclirError: It could not be written (a full disk, say); whatever stood under the name is untouched.
     """
-    temporary = path.with_name(f'{path.name}.tmp')
     try:
-        with temporary.open('wb') as file:
+        with whole_file(path) as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a short write as a RuntimeError
-        temporary.unlink(missing_ok=True)
         raise MclirError(
             f'Cannot write {path}: {error}. Earlier checkpoints are intact; make room or check the permissions, '
             'then go on with --auto_resume.'

@@ -193,9 +193,7 @@ def _registry_message() -> None:
 
     @functools.wraps(original)
     def get(self: Any, name: str, suffix: str = 'basicsr') -> Any:
-        if name in self:
-            return original(self, name, suffix)
-        if f'{name}_{suffix}' in self:
+        if name in self or f'{name}_{suffix}' in self:
             return original(self, name, suffix)
         found = fallbacks[self._name](name) if self._name in fallbacks else None
         if found is not None:

@@ -5,7 +5,6 @@ carries no value (``~``, ``False``, ``!!float``, indentation, the width of long 
 comment that belongs to the next one. So every line that needs no change stays as it is, to the byte.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.whole_file import whole_file
 
 
 class OptionText:
@@ -96,12 +96,10 @@ class OptionText:
         """Write the edited text, whole or not at all."""
         text = ''.join(self.lines)
         _compose(text, f'{self.path} after the edit')  # an alias may have lost its anchor with a key taken out
-        temporary = target.with_name(f'{target.name}.{os.getpid()}.tmp')
         try:
-            temporary.write_bytes(text.encode())
-            temporary.replace(target)
+            with whole_file(target) as file:
+                file.write(text.encode())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise MclirError(f'Cannot write {target}: {error}.') from error
 
     def _end_of_value(self, key: Node, value: Node) -> tuple[int, int]:

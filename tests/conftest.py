@@ -6,6 +6,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '2')
 
 import json
 import subprocess
+from copy import deepcopy
 from pathlib import Path
 
 import cv2
@@ -22,11 +23,25 @@ mclir_basicsr.register()
 
 DATA = Path(__file__).parent / 'data'
 
+# What the tiny runs of both fixtures below share.
+EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
+VAL = {'val_freq': 100, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}}}
+LOGGER = {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False}
+
 
 def golden(name):
     """Arrays of a golden file and its settings."""
     arrays = np.load(DATA / f'{name}.npz')
     return arrays, json.loads(str(arrays['meta']))
+
+
+@pytest.fixture(scope='module')
+def one_thread():
+    """Many small layers: on a busy machine the threads would wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='session')
@@ -82,7 +97,7 @@ def options(tmp_path):
             'dist': False,
             'rank': 0,
             'world_size': 1,
-            'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
+            'network_g': dict(EDSR),
             'path': {'models': str(tmp_path / 'models'), 'training_states': str(tmp_path / 'training_states')},
             'train': {
                 'ema_decay': 0.9,
@@ -92,12 +107,8 @@ def options(tmp_path):
                 'pixel_opt': {'type': 'L1Loss'},
             }
             | (train or {}),
-            'val': {
-                'val_freq': 100,
-                'save_img': False,
-                'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}},
-            },
-            'logger': {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False},
+            'val': deepcopy(VAL),
+            'logger': dict(LOGGER),
         }
         for folder in ('models', 'training_states'):
             (tmp_path / folder).mkdir(exist_ok=True)
@@ -131,7 +142,7 @@ def option_file(tmp_path, write_pairs):
             'num_gpu': 'auto',
             'manual_seed': 0,
             'datasets': {'train': {'name': 'train'} | folders | training, 'val': {'name': 'held-out'} | folders},
-            'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
+            'network_g': dict(EDSR),
             'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
             'train': {
                 'ema_decay': 0.9,
@@ -149,12 +160,8 @@ def option_file(tmp_path, write_pairs):
                 'history': {'interval': [1, 2]},
             }
             | (train or {}),
-            'val': {
-                'val_freq': 100,
-                'save_img': False,
-                'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}},
-            },
-            'logger': {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': False},
+            'val': deepcopy(VAL),
+            'logger': dict(LOGGER),
         }
         file = tmp_path / f'{name}.yml'
         file.write_text(yaml.safe_dump(opt | blocks, sort_keys=False))

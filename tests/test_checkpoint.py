@@ -1,6 +1,7 @@
 """Files are whole or not there, and damaged ones are named."""
 
 import errno
+import os
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, step):
     def full(*args):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr(*{'save': (torch, 'save', full), 'fsync': (checkpoint.os, 'fsync', full)}[step])
+    monkeypatch.setattr(*{'save': (torch, 'save', full), 'fsync': (os, 'fsync', full)}[step])
     with pytest.raises(MclirError, match=r'Cannot write .*a\.pth: .*No space left on device.*make room'):
         checkpoint.save({'iter': 2}, file)
     assert [entry.name for entry in tmp_path.iterdir()] == ['a.pth']

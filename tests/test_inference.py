@@ -17,13 +17,7 @@ SETTINGS = settings(max_examples=40, deadline=None)
 sides = st.integers(1, 40)
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    """Thousands of tiny convolutions: on a busy machine the threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def picture(*shape, dtype=torch.float32, seed=0):

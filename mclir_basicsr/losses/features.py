@@ -41,8 +41,11 @@ def vgg_layers(vgg_type: str) -> dict[str, nn.Module]:
     return layers
 
 
-def check_layers(vgg_type: str, names: Iterable[str]) -> None:
+def check_layers(vgg_type: str, names: Iterable[str]) -> dict[str, nn.Module]:
     """Make sure that a vgg has these layers.
+
+    Returns:
+        All of its layers, see :func:`vgg_layers`.
 
     Raises:
         MclirError: It has not, or there are no names; the message lists the layers that it has.
@@ -55,6 +58,7 @@ def check_layers(vgg_type: str, names: Iterable[str]) -> None:
             if names
             else 'layer_weights is empty: name at least one layer'
         )
+    return valid
 
 
 class VGGFeatures(nn.Module):
@@ -89,8 +93,7 @@ class VGGFeatures(nn.Module):
         self.layers = frozenset(layers)
         self.use_input_norm = use_input_norm
         self.range_norm = range_norm
-        check_layers(vgg_type, self.layers)
-        parts = vgg_layers(vgg_type)
+        parts = check_layers(vgg_type, self.layers)
         names = list(parts)
         names = names[: max(names.index(name) for name in self.layers) + 1]
         features = _load(nn.Sequential(*(parts[name] for name in names)), vgg_type, weights, seed)

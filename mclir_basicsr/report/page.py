@@ -1,6 +1,5 @@
 """The report on runs: one PNG and one self-contained HTML page."""
 
-import os
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
@@ -16,6 +15,7 @@ from mclir_basicsr.report.layout import compose, text_section
 from mclir_basicsr.report.pictures import Picture, load_pictures
 from mclir_basicsr.report.runs import Run, read_run
 from mclir_basicsr.report.table import Block, blocks, legend, table
+from mclir_basicsr.whole_file import whole_file
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -83,8 +83,10 @@ def write_report(
     try:
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        _write(out / 'report.png', compose([text_section(table(runs)), *figures]))
-        _write(out / 'report.html', page.encode())
+        contents = {'report.png': compose([text_section(table(runs)), *figures]), 'report.html': page.encode()}
+        for name, content in contents.items():
+            with whole_file(out / name) as file:
+                file.write(content)
     except OSError as error:
         raise MclirError(f'Cannot write the report to {out}: {error}. Give another folder.') from error
     return out / 'report.html'
@@ -122,13 +124,3 @@ def _table(block: Block) -> str:
         for row in block.rows
     )
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -17,13 +17,7 @@ from mclir_basicsr.tiles_fixed import merge, split
 SMALL_HEADS = (1, 2, 4, 8, 8, 8, 4, 2, 1)
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    """Many small layers: on a busy machine the threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def contract(name):

@@ -22,13 +22,7 @@ from mclir_basicsr.errors import MclirError
 GOPRO = {'width': 32, 'middle_blk_num': 1, 'enc_blk_nums': [1, 1, 1, 28], 'dec_blk_nums': [1, 1, 1, 1]}
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _one_thread():
-    """Many small layers: on a busy machine the threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def contract(name):

@@ -110,11 +110,10 @@ def test_a_failed_write_leaves_the_former_report(tmp_path, monkeypatch):
     write_report([run('plain', 26.0)], tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-    def full(path, content):
-        path.open('wb').write(content[:10])
+    def full(descriptor):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('pathlib.Path.write_bytes', full)
+    monkeypatch.setattr('os.fsync', full)
     with pytest.raises(MclirError, match='No space left'):
         write_report([run('plain', 27.0)], tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
