@@ -1,14 +1,16 @@
 """The command line as a user runs it: exit status, and one clear message for input that cannot be used."""
 
+import argparse
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from conftest import run
 
-from mclir_basicsr import __version__
+from mclir_basicsr import __version__, cli
 
 
 def mclir(*arguments, cwd, **environment):
@@ -33,6 +35,16 @@ def test_status_and_message(arguments, status, said, tmp_path):
     assert result.returncode == status
     assert said in (result.stdout if status == 0 else result.stderr)
     assert 'Traceback' not in result.stderr
+
+
+def test_every_flag_is_documented():
+    page = (Path(__file__).parents[1] / 'docs' / 'cli.md').read_text(encoding='utf-8')
+    (commands,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    flags = {
+        flag for command in commands.choices.values() for action in command._actions for flag in action.option_strings
+    }
+    assert '--negatives' in flags
+    assert {name for name in [*commands.choices, *(flags - {'-h', '--help'})] if f'`{name}' not in page} == set()
 
 
 def broken_yaml(file):

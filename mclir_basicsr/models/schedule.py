@@ -11,8 +11,8 @@ from mclir_basicsr.errors import MclirError
 OPTIMIZERS = tuple(
     name
     for name, kind in vars(optim).items()
-    if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
-)
+    if isinstance(kind, type) and issubclass(kind, Optimizer) and name not in ('Optimizer', 'LBFGS')
+)  # LBFGS calls the loss several times a step
 # These take a function, other schedulers or a validation figure, which an option file cannot give.
 _NOT_BY_NAME = {'LambdaLR', 'MultiplicativeLR', 'SequentialLR', 'ChainedScheduler', 'ReduceLROnPlateau', 'LRScheduler'}
 SCHEDULERS = {name: getattr(lr_scheduler, name) for name in lr_scheduler.__all__ if name not in _NOT_BY_NAME} | {
@@ -26,7 +26,7 @@ def make_optimizer(name: str, params: Any, lr: float, **arguments: Any) -> Optim
     Raises:
         MclirError: torch.optim has no such optimizer, or it does not take these arguments.
     """
-    if name not in OPTIMIZERS or name == 'LBFGS':  # LBFGS calls the loss several times a step
+    if name not in OPTIMIZERS:
         raise MclirError(_unknown('train.optim_g.type', name, OPTIMIZERS))
     return _make('train.optim_g', getattr(optim, name), params, lr=lr, **arguments)
 
