@@ -21,7 +21,7 @@ import mclir_basicsr
 
 mclir_basicsr.register()
 
-DATA = Path(__file__).parent / 'data'
+DATA = Path(__file__).parent / 'golden'
 
 # What the tiny runs of both fixtures below share.
 EDSR = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2}
