@@ -3,6 +3,7 @@
 Nothing is changed on disk. ``active()`` tells which are in force.
 """
 
+import atexit
 import functools
 import importlib
 import importlib.util
@@ -39,6 +40,7 @@ def after_import() -> None:
         _launch_option,
         _resume,
         _cpu_process_group,
+        _process_group_end,
         _cpu_data_parallel,
         _registry_message,
         _registry_yields,
@@ -154,6 +156,30 @@ def _on_gloo(original: Callable[..., None]) -> Callable[..., None]:
             original('gloo', **arguments)
 
     return start
+
+
+def _process_group_end() -> None:
+    """A process group is never ended: its threads can abort the process while Python ends, which fails the job."""
+    from basicsr.utils import dist_util
+
+    original = dist_util.init_dist
+    if hasattr(original, '__wrapped__'):
+        return
+
+    @functools.wraps(original)
+    def init_dist(launcher: str, *arguments: Any, **named: Any) -> None:
+        original(launcher, *arguments, **named)
+        atexit.register(_end_process_group)
+
+    _replace(original, init_dist)
+    _note(_process_group_end)
+
+
+def _end_process_group() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _cpu_data_parallel() -> None:

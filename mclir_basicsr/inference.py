@@ -3,6 +3,7 @@
 Needs torch only and works in any PyTorch loop; setting the network to eval mode, and autocast, are the caller's.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, product
@@ -10,7 +11,10 @@ from itertools import chain, product
 import torch
 from torch import Tensor
 
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.tiles_fixed import merge, split, tile_starts
+
+logger = logging.getLogger('basicsr')
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -49,7 +53,13 @@ class FixedTile(Tile):
 
 @torch.no_grad()
 def restore(
-    net: Forward, lq: Tensor, *, pad_multiple: int = 1, tile: Tile | None = None, self_ensemble: bool = False
+    net: Forward,
+    lq: Tensor,
+    *,
+    pad_multiple: int = 1,
+    min_side: int = 1,
+    tile: Tile | None = None,
+    self_ensemble: bool = False,
 ) -> Tensor:
     """Run a whole image through an image-to-image network, without gradients.
 
@@ -71,8 +81,10 @@ def restore(
         pad_multiple: The network needs sides that are multiples of this (its window size, say). The image is
             continued by reflection at the bottom and at the right up to the next multiple, as BasicSR's SwinIRModel
             does, and the output is cropped. Small images are reflected as often as needed.
+        min_side: The network needs sides of at least this many pixels; smaller images are continued likewise.
         tile: Tiles to cut the (padded) image into; None for the whole image at once. A direction in which the image
-            is not larger than the tile is not cut.
+            is not larger than the tile is not cut. Where a tile does not fit into memory, the image is restored again
+            in tiles of half the size (with a warning), and so on while they are larger than the overlap.
         self_ensemble: Mean over the eight flips and transposes of the input, each undone on the output: "geometric
             self-ensemble" of Lim et al., Enhanced Deep Residual Networks for Single Image Super-Resolution (2017),
             https://arxiv.org/abs/1707.02921. Takes eight times as long and no more memory for the network.
@@ -84,29 +96,66 @@ def restore(
     Raises:
         ValueError: ``lq`` is not a batch of images, ``pad_multiple`` is less than 1, ``tile.size`` is not a multiple
             of it, or the network's output is not the same whole multiple of its input in both directions.
+        MclirError: The image, or a tile that cannot be halved, does not fit into memory.
     """
-    _check_arguments(lq, pad_multiple, tile)
+    _check_arguments(lq, pad_multiple, min_side, tile)
+    least = min_side + -min_side % pad_multiple
 
     def forward(image: Tensor) -> Tensor:
-        least = tile.size if isinstance(tile, FixedTile) else 1
-        padded = _pad_reflect(image, pad_multiple, least)
-        if tile is None:
-            out = net(padded)
-        elif isinstance(tile, FixedTile):
-            out = _run_fixed_tiles(net, padded, tile)
-        else:
-            out = _run_tiles(net, padded, tile)
+        padded = _pad_reflect(image, pad_multiple, tile.size if isinstance(tile, FixedTile) else least)
+        out = _run(net, padded, tile, pad_multiple, least)
         scale = _output_scale(padded, out)
         return out[..., : image.shape[-2] * scale, : image.shape[-1] * scale]
 
     return _run_ensemble(forward, lq) if self_ensemble else forward(lq)
 
 
-def _check_arguments(lq: Tensor, pad_multiple: int, tile: Tile | None) -> None:
+def _run(net: Forward, image: Tensor, tile: Tile | None, multiple: int, least: int) -> Tensor:
+    """Run ``net`` on a padded image, in smaller tiles where memory does not suffice."""
+    try:
+        if tile is None:
+            return net(image)
+        if isinstance(tile, FixedTile):
+            return _run_fixed_tiles(net, image, tile)
+        return _run_tiles(net, image, tile)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        smaller = _halve(tile, image, multiple, least)
+    # outside the handler, where the traceback would keep the tensors of the failed attempt
+    logger.warning('A tile does not fit into memory: the image is restored again, in tiles of %d pixels.', smaller.size)
+    return _run(net, image, smaller, multiple, least)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """On a GPU it has a class of its own, on a CPU a message only."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _halve(tile: Tile | None, image: Tensor, multiple: int, least: int) -> Tile:
+    height, width = image.shape[-2:]
+    what = f'An image of {height}x{width} pixels (height x width)'
+    if tile is None:
+        raise MclirError(
+            f'{what} does not fit into memory: restore it in tiles (val.tile: {{size: 256, overlap: 32}}).'
+        )
+    used = min(tile.size, max(height, width))
+    half = used // 2 // multiple * multiple
+    if isinstance(tile, FixedTile) or half < least or half <= tile.overlap:
+        raise MclirError(
+            f'{what} does not fit into memory even in tiles of {used} with an overlap of {tile.overlap}: '
+            'free memory on the device, or use another one.'
+        )
+    return Tile(half, tile.overlap)
+
+
+def _check_arguments(lq: Tensor, pad_multiple: int, min_side: int, tile: Tile | None) -> None:
     if lq.dim() != 4 or 0 in lq.shape[-2:]:
         raise ValueError(f'lq must be a batch of images of shape (N, C, h, w), but its shape is {tuple(lq.shape)}.')
     if pad_multiple < 1:
         raise ValueError(f'pad_multiple must be at least 1 (1: no padding), but is {pad_multiple}.')
+    if min_side < 1:
+        raise ValueError(f'min_side must be at least 1, but is {min_side}.')
     if tile is not None and tile.size % pad_multiple:
         raise ValueError(
             f'tile: size must be a multiple of pad_multiple, which is {pad_multiple}, but size is {tile.size}. '

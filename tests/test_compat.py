@@ -144,6 +144,26 @@ def test_process_group_on_a_cpu_uses_gloo(monkeypatch, launcher):
     assert torch.cuda.device_count() == 0
 
 
+ONE_RANK = """
+import os
+os.environ |= {'RANK': '0', 'WORLD_SIZE': '1', 'MASTER_ADDR': 'localhost', 'MASTER_PORT': '0'}
+import torch
+import mclir_basicsr
+mclir_basicsr.register()
+from basicsr.utils import options
+end = torch.distributed.destroy_process_group
+torch.distributed.destroy_process_group = lambda: (end(), print('ended'))
+options.init_dist('pytorch')  # as the parser calls it
+assert torch.distributed.is_initialized()
+"""
+
+
+@NEEDS_NO_GPU
+def test_the_process_group_is_ended_at_exit(tmp_path):
+    result = run(sys.executable, '-c', ONE_RANK, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, 'ended\n'), result.stderr[-3000:]
+
+
 def test_a_name_in_no_registry_brings_the_near_ones(capsys):
     for registry, name, near in (
         (MODEL_REGISTRY, 'HistroyModel', 'did you mean HistoryModel'),

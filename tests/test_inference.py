@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from mclir_basicsr.inference import Tile, restore
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.inference import FixedTile, Tile, restore
 
 SETTINGS = settings(max_examples=40, deadline=None)
 sides = st.integers(1, 40)
@@ -264,6 +265,70 @@ def test_one_tile_is_exactly_the_network():
     net = conv_net(2, scale=2, dtype=torch.float32)
     lq = picture(2, 3, 9, 12)
     assert torch.equal(restore(net, lq, tile=Tile(12, 4)), net(lq))
+
+
+# ---- memory
+
+
+class Small:
+    """A network on a device whose memory holds inputs of up to `limit` pixels."""
+
+    def __init__(self, net, limit, error):
+        self.net, self.limit, self.error, self.sizes = net, limit, error, []
+
+    def __call__(self, x):
+        self.sizes.append(tuple(x.shape[-2:]))
+        if x.shape[-2] * x.shape[-1] > self.limit:
+            raise self.error
+        return self.net(x)
+
+
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB'),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize('error', OUT_OF_MEMORY, ids=['cuda', 'cpu'])
+def test_out_of_memory_halves_the_tile_and_says_so(error, caplog):
+    net, lq = conv_net(2, scale=2), picture(1, 3, 50, 70, dtype=torch.float64)
+    small = Small(net, 24 * 24, error)
+    out = restore(small, lq, tile=Tile(64, 8), pad_multiple=8)
+    assert [side for _, side in small.sizes[:3]] == [64, 32, 16]
+    assert torch.equal(out, restore(net, lq, tile=Tile(16, 8), pad_multiple=8))
+    assert re.findall(r'tiles of (\d+) pixels', caplog.text) == ['32', '16']
+
+
+def test_a_tile_larger_than_the_image_is_halved_from_the_image():
+    small = Small(conv_net(1), 20 * 30, OUT_OF_MEMORY[0])
+    restore(small, picture(1, 3, 20, 40, dtype=torch.float64), tile=Tile(1000, 4))
+    assert small.sizes[:2] == [(20, 40), (20, 20)]
+
+
+@pytest.mark.parametrize(
+    ('tile', 'message'),
+    [
+        (None, '40x40 pixels .* in tiles \\(val.tile'),
+        (Tile(32, 8), 'even in tiles of 16 with an overlap of 8'),
+        (FixedTile(32, 8), 'even in tiles of 32'),
+    ],
+)
+def test_memory_that_holds_no_tile_is_one_message(tile, message):
+    with pytest.raises(MclirError, match=message):
+        restore(Small(None, 0, OUT_OF_MEMORY[0]), picture(1, 3, 40, 40), tile=tile)
+
+
+def test_other_errors_of_the_network_pass():
+    with pytest.raises(RuntimeError, match='shape mismatch'):
+        restore(Small(None, 0, RuntimeError('shape mismatch')), picture(1, 3, 40, 40), tile=Tile(32, 8))
+
+
+def test_min_side_continues_small_images_to_a_multiple_of_pad_multiple():
+    net = Recorder(nearest(2))
+    lq = picture(1, 3, 5, 40)
+    assert torch.equal(restore(net, lq, min_side=25), nearest(2)(lq))
+    restore(net, lq, min_side=25, pad_multiple=8)
+    assert [tuple(x.shape[-2:]) for x in net.inputs] == [(25, 40), (32, 40)]
 
 
 # ---- self-ensemble

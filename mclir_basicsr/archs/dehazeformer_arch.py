@@ -131,12 +131,14 @@ class DehazeFormer(nn.Module):
         min_side: Smallest height and width of an image (25 with windows of 8): below, some window has nothing to
             reflect.
         pad_multiple: 1: callers need not pad. Padding to multiples of the window would change the result.
+        sees_whole_image: True: so would tiles.
 
     Raises:
         MclirError: Values outside these, or that do not go together.
     """
 
     pad_multiple = 1
+    sees_whole_image = True
 
     def __init__(
         self,

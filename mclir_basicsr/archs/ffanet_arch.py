@@ -96,6 +96,7 @@ class FFANet(nn.Module):
         MclirError: Other values of gps or blocks.
     """
 
+    sees_whole_image = True
     mean: Tensor
     std: Tensor
 
