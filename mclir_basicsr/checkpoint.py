@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.whole_file import whole_file
@@ -26,7 +27,7 @@ def save(content: Any, path: Path) -> None:
 
 
 def load(path: Path, what: str) -> Any:
-    """``torch.load`` onto the CPU, of tensors and plain types only.
+    """``torch.load`` onto the CPU, of tensors and plain types only; ``*.safetensors`` are read as what they are.
 
     Args:
         path: The file.
@@ -38,10 +39,20 @@ def load(path: Path, what: str) -> Any:
     if not path.is_file():
         raise MclirError(f'{what}: there is no file {path}. Correct the path in the option file.')
     try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # a zip error, a pickle error or EOFError, as the damage may be
         raise MclirError(
             f'{what}: {path} is truncated, damaged or no checkpoint of tensors and plain types '
-            f'({type(error).__name__}: {str(error).splitlines()[0] if str(error) else "empty file"}). '
+            f'({type(error).__name__}: {_reason(error)}). '
             'Use another file, or remove this one to go on from the one before it.'
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with the file: torch says it first, or last behind advice to unpickle all the same."""
+    text = str(error).partition('\n\nCheck the documentation')[0].strip()
+    lines = text.splitlines() or ['empty file']
+    line = lines[-1] if text.startswith('Weights only') else lines[0]
+    return line.split('. ')[0].strip().rstrip('.')

@@ -4,13 +4,16 @@ import os
 import re
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml.nodes import MappingNode
+from ruamel.yaml.nodes import MappingNode, Node
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.option_text import OptionText, all_keys, entries, get, is_null, numbers
 from mclir_basicsr.options import read_options
+
+if TYPE_CHECKING:
+    from mclir_basicsr.detect import Detected
 
 _SUPPORTED = ('SRModel', 'SwinIRModel', 'HistoryModel')
 _REFERENCE_MODEL = re.compile('SRNegModel|ImageRestorationModel_FFANet_Neg')
@@ -56,7 +59,8 @@ def enable(
     Args:
         source: The option file to start from.
         target: Where the new one goes; replaced in one step when it exists.
-        pretrain: Checkpoint of the trained network, for ``path.pretrain_network_g``.
+        pretrain: Checkpoint of the trained network, for ``path.pretrain_network_g``. Where the source has no
+            ``network_g``, or ``network_g: {type: auto}``, its network is detected and written out.
         negatives: Number of negative models, >= 1. Default: as in the file, otherwise 4.
         loss_weight: Weight of the SPN term, > 0. Default: as in the file, otherwise that of SPNOptions.
 
@@ -65,15 +69,18 @@ def enable(
 
     Raises:
         MclirError: An argument is out of bounds, or the source is missing, no YAML, no training option file, of a
-            model of another kind, or an SPN retraining already.
+            model of another kind, or an SPN retraining already; or the network of the checkpoint cannot be told.
     """
     source, target = Path(source), Path(target)
     _check_arguments(source, target, pretrain, negatives, loss_weight)
     text = OptionText(source)
     model, name = _model_and_name(text)
+    network = _detect(text, pretrain)
     notes = [f'model_type: {model} became HistoryModel; name: {name}_spn.']
     text.put(text.root, 'model_type', 'HistoryModel')
     text.put(text.root, 'name', f'{name}_spn')
+    if network is not None:
+        _write_network(text, network, notes)
     _edit_path(text, pretrain, notes)
     given: dict[str, tuple[Any, str]] = {}
     is_reference = bool(_REFERENCE_MODEL.match(model))
@@ -116,7 +123,7 @@ def _check_arguments(
 
 
 def _model_and_name(text: OptionText) -> tuple[str, str]:
-    missing = [key for key in ('name', 'model_type', 'network_g', 'path', 'train') if is_null(get(text.root, key))]
+    missing = [key for key in ('name', 'model_type', 'path', 'train') if is_null(get(text.root, key))]
     if missing:
         raise MclirError(f'{text.path} is no training option file of BasicSR: it has no {", ".join(missing)}.')
     model, name = (str(entries(text.root)[key][1].value) for key in ('model_type', 'name'))
@@ -129,6 +136,59 @@ def _model_and_name(text: OptionText) -> tuple[str, str]:
             f'Supported: {", ".join(_SUPPORTED)}, and SRNegModel*, ImageRestorationModel_FFANet_Neg_* of MCLIR.'
         )
     return model, name
+
+
+def _detect(text: OptionText, pretrain: str | None) -> 'Detected | None':
+    """What the checkpoint is of, where the file does not say it."""
+    node = get(text.root, 'network_g')
+    if node is not None and not is_null(node) and not _is_auto(text, node):
+        return None
+    if pretrain is None:
+        raise MclirError(f'{text.path}: it has no network_g. Give it, or a checkpoint to detect it from (--pretrain).')
+    from mclir_basicsr.detect import detect  # torch takes seconds to start
+
+    network = detect(Path(os.path.expanduser(pretrain)), '--pretrain', (_param_key(text), 'params'))  # noqa: PTH111
+    scale = numbers(text, 'scale', get(text.root, 'scale'))
+    if scale and scale != [network.scale]:
+        raise MclirError(
+            f'{text.path}: scale is {scale[0]:g}, but --pretrain {pretrain} is a network of scale {network.scale}. '
+            'Use another checkpoint, or correct scale and the data sets.'
+        )
+    return network
+
+
+def _is_auto(text: OptionText, node: Node) -> bool:
+    kind = get(node, 'type') if isinstance(node, MappingNode) else None
+    if kind is None or kind.value != 'auto':
+        return False
+    if len(node.value) > 1:
+        text.fail(node, 'network_g: type: auto stands alone. Name the type, or take the other keys out.')
+    return True
+
+
+def _param_key(text: OptionText) -> str | None:
+    node = get(text.block('path'), 'param_key_g')
+    return 'params' if node is None else None if is_null(node) else str(node.value)
+
+
+def _write_network(text: OptionText, network: 'Detected', notes: list[str]) -> None:
+    root, keys = text.root, entries(text.root)
+    if network.entry != _param_key(text):
+        text.put(text.block('path'), 'param_key_g', network.entry)
+        notes.append(f'path.param_key_g: {network.entry or "~"}, where the weights stand in the checkpoint.')
+    if is_null(get(root, 'scale')):
+        if 'scale' in keys:
+            text.remove(root, 'scale')
+        text.insert(root, 'model_type', {'scale': network.scale})
+        notes.append(f'scale: {network.scale}.')
+    if 'network_g' in keys:
+        text.remove(root, 'network_g')
+    after = next(key for key in ('network_g', 'datasets', 'model_type') if key in keys)
+    text.insert(root, after, {'network_g': network.network_g})
+    notes.append(
+        f'network_g: {network.network_g["type"]}, detected from the checkpoint. What leaves no trace in weights '
+        '(img_range, res_scale, normalize, drop rates) is as published or the default: compare it with that training.'
+    )
 
 
 def _edit_path(text: OptionText, pretrain: str | None, notes: list[str]) -> None:

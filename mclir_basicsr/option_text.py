@@ -188,4 +188,4 @@ def written(value: Any) -> str:
         return value if is_plain else "'" + value.replace("'", "''") + "'"
     if value is None:
         return '~'
-    return f'!!float {value}' if 'e' in repr(value) else repr(value)
+    return f'!!float {value}' if isinstance(value, float) and 'e' in repr(value) else repr(value)

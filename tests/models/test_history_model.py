@@ -308,38 +308,6 @@ def test_unknown_keys_stop_before_anything_is_built(options, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        (None, r'path\.pretrain_network_g: there is no file .*net\.pth'),
-        (b'PK\x03\x04', 'truncated, damaged'),
-        ({'state': 1}, "has no entry 'params', but state. Set path.param_key_g"),
-        ({'params': {'conv_first.weight': torch.zeros(1)}}, 'does not fit network_g'),
-    ],
-)
-def test_pretrained_files_that_do_not_serve(options, tmp_path, content, message):
-    file = tmp_path / 'net.pth'
-    if isinstance(content, bytes):
-        file.write_bytes(content)
-    elif content is not None:
-        torch.save(content, file)
-    with pytest.raises(ValueError, match=message):
-        build_model(options(path=options()['path'] | {'pretrain_network_g': str(file)}))
-
-
-@pytest.mark.parametrize('key', [None, 'model', 'state_dict', 'params'])
-def test_published_files_of_other_forms_start_net_and_ema(options, tmp_path, key):
-    """FFANet's file has model, DehazeFormer's state_dict, IDT's is bare; all prefix their keys."""
-    weights = build_model(options('SRModel')).net_g.state_dict()
-    prefixed = {f'module.{name}': value for name, value in weights.items()}
-    torch.save(prefixed if key is None else {key: prefixed}, tmp_path / 'net.pth')
-    torch.manual_seed(7)
-    path = options()['path'] | {'pretrain_network_g': str(tmp_path / 'net.pth'), 'param_key_g': key}
-    model = build_model(options(path=path))
-    assert equal(dict(model.net_g.state_dict()), dict(weights))
-    assert equal(dict(model.net_g_ema.state_dict()), dict(weights))
-
-
-@pytest.mark.parametrize(
     'other',
     [{'history': {'interval': [2]}}, {'optim_g': {'type': 'Adam', 'lr': 1e-3}, 'network_g': {'num_feat': 4}}],
 )

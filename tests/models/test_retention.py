@@ -1,0 +1,34 @@
+"""Which checkpoints stay."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mclir_basicsr.models.retention import is_best, trim, write_record
+
+
+@given(st.sets(st.integers(1, 10**6), max_size=8), st.integers(1, 5))
+def test_the_newest_saves_stay_whole_and_nothing_else_is_touched(tmp_path_factory, iterations, last):
+    folder = tmp_path_factory.mktemp('saves')
+    for iteration in iterations:
+        for name in (f'{iteration}.state', f'net_g_{iteration}.pth', f'net_d_{iteration}.pth'):
+            (folder / name).touch()
+    others = {'net_g_latest.pth', 'net_g_best.pth', 'net_g_best.json', 'notes.state', 'net_g_5000000.pth'}
+    for name in others:
+        (folder / name).touch()
+    trim(folder, folder, last)
+    kept = sorted(iterations)[-last:]
+    expected = {name for i in kept for name in (f'{i}.state', f'net_g_{i}.pth', f'net_d_{i}.pth')}
+    assert {file.name for file in folder.iterdir()} == expected | others
+
+
+@pytest.mark.parametrize(('higher', 'better', 'worse'), [(True, 31.0, 29.0), (False, 0.1, 50.0)])
+def test_best_by_the_record(tmp_path, higher, better, worse):
+    record = tmp_path / 'net_g_best.json'
+    assert is_best(record, 30.0, higher)
+    write_record(record, value=30.0, iteration=5)
+    assert is_best(record, better, higher)
+    assert not is_best(record, worse, higher)
+    assert not is_best(record, 30.0, higher)
+    record.write_text('{"val')
+    assert is_best(record, worse, higher)
