@@ -10,7 +10,7 @@ from mclir_basicsr.errors import MclirError
 def register() -> None:
     """Make every class of ours known to BasicSR by name; harmless when called again, in any import order.
 
-    Networks and losses that a project registers itself under the same name take precedence, before or after.
+    Networks, losses and data sets that a project registers itself under the same name take precedence, before or after.
 
     Raises:
         MclirError: Another package holds SPNLoss or HistoryModel; then nothing is registered.
@@ -18,13 +18,14 @@ def register() -> None:
     """
     compat.before_import()
     import basicsr  # noqa: F401  the whole of it: its parts are complete only then
-    from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
     from mclir_basicsr.archs.dehazeformer_arch import DehazeFormer
     from mclir_basicsr.archs.ffanet_arch import FFANet
     from mclir_basicsr.archs.idt_arch import IDT
     from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
     from mclir_basicsr.archs.spandrel_bridge import find_architecture
+    from mclir_basicsr.data.pairs_dataset import PairsFileDataset
     from mclir_basicsr.losses import PSNRLoss, SPNLoss, SSIMLoss
     from mclir_basicsr.models.history_model import HistoryModel
 
@@ -39,8 +40,9 @@ def register() -> None:
     others: list[tuple[Any, Callable[..., Any]]] = [
         *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
         *((LOSS_REGISTRY, loss) for loss in (PSNRLoss, SSIMLoss)),
+        (DATASET_REGISTRY, PairsFileDataset),
     ]
     for registry, kind in core + others:
-        if kind.__name__ not in registry:  # a network or loss of that name in the user's project comes first
+        if kind.__name__ not in registry:  # a class of that name in the user's project comes first
             registry.register(kind)
     compat.fallbacks['arch'] = find_architecture

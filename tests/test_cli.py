@@ -1,7 +1,10 @@
 """The command line as a user runs it: exit status, and one clear message for input that cannot be used."""
 
 import argparse
+import re
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,51 +115,38 @@ def test_bad_option_files(spoil, said, option_file, tmp_path):
     assert 'Traceback' not in message
 
 
-def states(root):
-    run_folder = root / 'experiments' / 'tiny'
-    state = torch.load(run_folder / 'training_states' / '12.state', weights_only=True)
-    return state, torch.load(run_folder / 'models' / 'net_g_12.pth', weights_only=True)
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_run_with_everything_saved(number, option_file, tmp_path):
+    file = option_file(train={'total_iter': 1_000_000, 'keep': {'last': 1}})
+    command = [sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', str(file)]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        log = ''
+        for line in process.stderr:
+            log += line
+            if 'iter:       3,' in line:
+                process.send_signal(number)
+    assert process.returncode == 75, log[-3000:]
+    done = int(re.search(rf'{number.name}: iteration (\d+) is saved', log).group(1))
+    run_folder = tmp_path / 'experiments' / 'tiny'
+    assert [path.name for path in (run_folder / 'training_states').iterdir()] == [f'{done}.state']
+    state = torch.load(run_folder / 'training_states' / f'{done}.state', weights_only=True)
+    assert state['iter'] == done
+    assert (run_folder / 'models' / f'net_g_{done}.pth').is_file()
 
 
-def flat(value, path=''):
-    """Nested values by path, tensors as lists."""
-    if isinstance(value, torch.Tensor):
-        return {path: value.tolist()}
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else None
-    if items is None:
-        return {path: value}
-    return {p: v for key, part in items for p, v in flat(part, f'{path}/{key}').items()}
-
-
-def test_auto_resume_in_a_new_process_equals_an_uninterrupted_run(option_file, tmp_path):
-    """12 iterations straight, and 6, a new process with --auto_resume, 6 more; one pair, so the data is the same."""
-    train = {'total_iter': 12, 'history': {'interval': [2, 3, 5]}}
-    logger = {'print_freq': 1, 'save_checkpoint_freq': 6, 'use_tb_logger': False}
-    file = option_file(train=train, logger=logger)
-    straight, resumed = tmp_path / 'straight', tmp_path / 'resumed'
-    for root in (straight, resumed):
-        root.mkdir()
-    assert mclir('train', '-opt', file, cwd=straight).returncode == 0
-    file = option_file(train=train | {'total_iter': 6}, logger=logger)
-    assert mclir('train', '-opt', file, cwd=resumed).returncode == 0
-    file = option_file(train=train, logger=logger)
-    result = mclir('train', '-opt', file, '--auto_resume', cwd=resumed)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert 'Resuming training from epoch: 5, iter: 6.' in result.stderr
-    (state, nets), (state_resumed, nets_resumed) = states(straight), states(resumed)
-    assert flat(nets_resumed) == flat(nets)
-    del state['epoch'], state_resumed['epoch']  # BasicSR begins the epoch it stopped in anew
-    assert flat(state_resumed) == flat(state)
-    assert state['history']['_extra_state']['refreshes'] == [6, 4, 2]
-
-    # a truncated state: named, nothing lost, and the one before it serves once it is removed
-    damaged = resumed / 'experiments' / 'tiny' / 'training_states' / '12.state'
-    damaged.write_bytes(damaged.read_bytes()[:1000])
-    result = mclir('train', '-opt', file, '--auto_resume', cwd=resumed)
-    assert result.returncode == 2
-    assert 'path.resume_state' in result.stderr
-    assert '12.state is truncated, damaged' in result.stderr
-    assert (resumed / 'experiments' / 'tiny' / 'models' / 'net_g_12.pth').is_file()
+def test_check_lists_every_fault_and_train_does_so_first(option_file, tmp_path):
+    file = option_file()
+    result = mclir('check', '-opt', file, cwd=tmp_path)
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (0, f'{file} can be trained with.')
+    file.write_text(file.read_text().replace('L1Loss', 'L1Los').replace('num_feat', 'num_faet'))
+    for command in (('check',), ('train', '--force_yml', 'val:save_img=true')):
+        result = mclir(command[0], '-opt', file, *command[1:], cwd=tmp_path)
+        assert result.returncode == 2
+        assert 'did you mean L1Loss' in result.stderr
+        assert 'network_g: EDSR cannot be built' in result.stderr
+    assert not (tmp_path / 'experiments').exists()
 
 
 def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
