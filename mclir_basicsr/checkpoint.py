@@ -1,5 +1,7 @@
 """Checkpoints: written whole or not at all, read safely, and named where they are damaged."""
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ def save(content: Any, path: Path) -> None:
         MclirError: It could not be written (a full disk, say); whatever stood under the name is untouched.
     """
     try:
+        needed, free = _tensor_bytes(content), shutil.disk_usage(path.parent).free
+        if needed > free:
+            raise OSError(f'it takes {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free')
         with whole_file(path) as file:
             torch.save(content, file)
     except (OSError, RuntimeError) as error:  # torch reports a short write as a RuntimeError
@@ -24,6 +29,14 @@ def save(content: Any, path: Path) -> None:
             f'Cannot write {path}: {error}. Earlier checkpoints are intact; make room or check the permissions, '
             'then go on with --auto_resume.'
         ) from error
+
+
+def _tensor_bytes(content: Any) -> int:
+    if isinstance(content, torch.Tensor):
+        return content.numel() * content.element_size()
+    if isinstance(content, Mapping):
+        return sum(map(_tensor_bytes, content.values()))
+    return sum(map(_tensor_bytes, content)) if isinstance(content, (list, tuple)) else 0
 
 
 def load(path: Path, what: str) -> Any:

@@ -39,6 +39,7 @@ def after_import() -> None:
     for repair in (
         _launch_option,
         _resume,
+        _resumed_data,
         _cpu_process_group,
         _process_group_end,
         _cpu_data_parallel,
@@ -112,25 +113,87 @@ def _use_our_resume(module: ModuleType) -> None:
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """The training state to resume, on the CPU; None for a new run. Stands in for the function of basicsr.train.
 
-    With ``--auto_resume`` it is the latest of this experiment's ``training_states``.
+    With ``--auto_resume`` it is the latest of this experiment's ``training_states``. A HistoryModel's training data
+    will go on behind it, and the run heeds signals.
 
     Raises:
         MclirError: The file is missing or damaged.
     """
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    from mclir_basicsr.data import resumable
+    from mclir_basicsr.models import stop
+    from mclir_basicsr.models.checkpoints import CheckpointModel
+
+    state, model = _read_resume_state(opt), opt.get('model_type')
+    if model in MODEL_REGISTRY and issubclass(MODEL_REGISTRY.get(model), CheckpointModel):
+        resumable.begin(opt, state)
+        stop.listen()
+    return state
+
+
+def _read_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     from basicsr.utils import check_resume
 
     from mclir_basicsr import checkpoint
 
-    path = opt['path'].get('resume_state')
     if opt['auto_resume']:
-        states = [file for file in Path(opt['path']['training_states']).glob('*.state') if file.stem.isdecimal()]
-        path = str(max(states, key=lambda file: int(file.stem))) if states else None
-        opt['path']['resume_state'] = path
-    if not path:
-        return None
-    state = checkpoint.load(Path(path), 'path.resume_state')
-    check_resume(opt, state['iter'])
+        state = _latest_state(opt)
+    else:
+        path = opt['path'].get('resume_state')
+        state = checkpoint.load(Path(path), 'path.resume_state') if path else None
+    if state is not None:
+        check_resume(opt, state['iter'])
     return state
+
+
+def _latest_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """The newest whole state of the experiment whose network is there; damaged ones are passed over with a warning."""
+    from mclir_basicsr import checkpoint
+    from mclir_basicsr.errors import MclirError
+
+    folder = Path(opt['path']['training_states'])
+    opt['path']['resume_state'] = None
+    for iteration in sorted((int(file.stem) for file in folder.glob('*.state') if file.stem.isdecimal()), reverse=True):
+        file, network = folder / f'{iteration}.state', Path(opt['path']['models']) / f'net_g_{iteration}.pth'
+        try:
+            state = checkpoint.load(file, 'training_states')
+            checkpoint.load(network, 'models')
+            if state['iter'] != iteration:
+                raise MclirError(f'training_states: {file} is of iteration {state["iter"]}.')
+        except (MclirError, KeyError, TypeError) as error:
+            logger.warning('Passed over: %s', error)
+            continue
+        opt['path']['resume_state'] = str(file)
+        return state
+    return None
+
+
+def _resumed_data() -> None:
+    """A resumed run begins its epoch anew, and workers repeat one random stream every epoch; HistoryModel's go on."""
+    from basicsr import data
+
+    from mclir_basicsr.data.resumable import resumable_loader
+
+    original = data.build_dataloader
+    if hasattr(original, '__wrapped__'):
+        return
+
+    @functools.wraps(original)
+    def build_dataloader(
+        dataset: Any,
+        dataset_opt: dict[str, Any],
+        num_gpu: int = 1,
+        dist: bool = False,
+        sampler: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        if 'iterations_done' in dataset_opt:  # load_resume_state noted it: the training set of a HistoryModel
+            return resumable_loader(original, dataset, dataset_opt, num_gpu, dist, sampler, seed)
+        return original(dataset, dataset_opt, num_gpu, dist, sampler, seed)
+
+    _replace(original, build_dataloader)
+    _note(_resumed_data)
 
 
 def _cpu_process_group() -> None:

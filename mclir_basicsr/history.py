@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mclir_basicsr.errors import MclirError
@@ -35,7 +36,9 @@ class ModelHistory(nn.Module):
         fresh: Makes a newly initialised network like net, on the CPU; needed when start is above 0.
         seed: Seed of the random initialisations; drawing them leaves the global generators as they were.
         per_step: How many negatives a call evaluates, in turn; None for all.
-        precision: ``fp32``, ``bf16`` or ``fp16`` (autocast) for the negatives' forward pass.
+        precision: Of the negatives' forward pass. ``bf16`` and ``fp16``: autocast, on copies whose convolutions and
+            linear layers are stored so; ``negatives`` and ``state_dict`` stay as precise as net, so that small
+            refreshes are not rounded away.
 
     Raises:
         MclirError: Values outside these ranges, or lists whose length is not the number of negatives.
@@ -84,6 +87,21 @@ class ModelHistory(nn.Module):
         self._next_refresh = 0  # the negative that the adaptive policy refreshes next
         self.negatives = nn.ModuleList(_start(net, start, fresh, seed + k) for k in range(count))
         self.requires_grad_(False).eval()
+        self._evaluated = [_stored_in(PRECISIONS[precision], negative) for negative in self.negatives]
+        self.register_load_state_dict_post_hook(_update_all)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'ModelHistory':
+        """What ``to``, ``cuda`` and the like call: take the copies of lower precision along."""
+        super()._apply(fn, recurse)
+        for negative, copy in zip(self.negatives, self._evaluated, strict=True):
+            if copy is not negative:
+                copy._apply(fn, recurse)
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the negatives' forward passes, with the arguments of ``torch.compile``; keys stay as they are."""
+        for copy in self._evaluated:
+            copy.compile(*args, **kwargs)
 
     def train(self, mode: bool = True) -> 'ModelHistory':
         """Stay in eval mode: negatives restore, they do not learn."""
@@ -91,17 +109,17 @@ class ModelHistory(nn.Module):
 
     @torch.no_grad()
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore lq (N, C, h, w) with the negatives: (K, N, C', H, W) without a graph, in the type of lq.
+        """Restore lq (N, C, h, w) with the negatives: (K, N, C', H, W) without a graph, in ``precision``.
 
         With ``per_step`` n it is (n, N, C', H, W), and the next call goes on with the negatives that follow.
         """
-        chosen = list(self.negatives)
+        chosen = self._evaluated
         if self.per_step is not None:
             chosen = [chosen[(self._next_forward + i) % len(chosen)] for i in range(self.per_step)]
             self._next_forward = (self._next_forward + self.per_step) % len(self.negatives)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(lq.device.type, dtype, enabled=dtype is not None):
-            return torch.stack([negative(lq) for negative in chosen]).to(lq.dtype)
+            return torch.stack([negative(lq) for negative in chosen]).to(dtype or lq.dtype)
 
     def refresh(self, net: nn.Module, iteration: int) -> None:
         """Periodic policy: refresh the negatives that are due; call it after the optimizer step of every iteration.
@@ -140,7 +158,12 @@ class ModelHistory(nn.Module):
         for mine, current in zip(negative.buffers(), net.buffers(), strict=True):
             if not mine.is_floating_point():
                 mine.copy_(current)
+        self._update_evaluated(k)
         self.refreshes[k] += 1
+
+    def _update_evaluated(self, k: int) -> None:
+        if self._evaluated[k] is not self.negatives[k]:
+            self._evaluated[k].load_state_dict(self.negatives[k].state_dict())
 
     def get_extra_state(self) -> dict[str, Any]:
         """Counters that travel in ``state_dict``, as plain types."""
@@ -196,6 +219,22 @@ def _start(net: nn.Module, share: float, fresh: Callable[[], nn.Module] | None, 
         for tensor in (*negative.parameters(), *negative.buffers()):
             distributed.broadcast(tensor.data, src=0)
     return negative
+
+
+def _stored_in(dtype: torch.dtype | None, negative: nn.Module) -> nn.Module:
+    """A copy whose convolutions and linear layers are stored as autocast would cast them; None: negative itself."""
+    if dtype is None:
+        return negative
+    copy = deepcopy(negative)
+    for module in copy.modules():
+        if isinstance(module, (nn.Linear, _ConvNd)):
+            module.to(dtype)
+    return copy
+
+
+def _update_all(history: ModelHistory, _: Any) -> None:
+    for k in range(len(history.negatives)):
+        history._update_evaluated(k)
 
 
 def _move(targets: list[Tensor], sources: list[Tensor], keep: float) -> None:

@@ -3,7 +3,7 @@
 BasicSR's own keys are left to BasicSR. ``docs/options.md`` is :func:`reference_page` of what stands here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,7 +89,9 @@ class HistoryOptions(_Keys):
     per_step: Annotated[PositiveInt | None, BeforeValidator(lambda v: None if v == 'all' else v)] = Field(
         None, description='negatives evaluated per step, in turn: all or a number'
     )
-    precision: Literal['fp32', 'bf16', 'fp16'] = Field('fp32', description="the negatives' forward pass")
+    precision: Literal['fp32', 'bf16', 'fp16'] = Field(
+        'fp32', description="of the negatives' forward pass and of their features"
+    )
 
     @model_validator(mode='before')
     @classmethod
@@ -117,6 +119,15 @@ class HistoryOptions(_Keys):
         return self
 
 
+class KeepOptions(_Keys):
+    """Which saves stay."""
+
+    last: PositiveInt | None = Field(None, description='keep so many saves (networks and states), the newest')
+    best: str | None = Field(
+        None, description='a metric of val.metrics: net_g_best.pth is the best network by it on the first val data set'
+    )
+
+
 class TrainOptions(_Keys):
     """Keys beside BasicSR's own."""
 
@@ -125,7 +136,13 @@ class TrainOptions(_Keys):
     grad_clip_norm: float | None = Field(
         None, gt=0, description='clip the norm of the gradient to this; logs grad_norm'
     )
+    accumulate: PositiveInt = Field(
+        1, description='batches (iterations) whose gradients, averaged, make one optimizer step'
+    )
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
+    compile: bool = Field(False, description='torch.compile of the network, the negatives and the VGG')
+
+    keep: KeepOptions | None = Field(None, description='which saves stay; by default all')
 
     @model_validator(mode='after')
     def _both(self) -> 'TrainOptions':
@@ -182,6 +199,24 @@ def parse_file(path: Path) -> dict[str, Any]:
     return content
 
 
+def force(opt: dict[str, Any], entries: Sequence[str]) -> dict[str, Any]:
+    """Change values as BasicSR's ``--force_yml train:ema_decay=0.99`` does.
+
+    Raises:
+        MclirError: An entry is not of this form, or names a block that is not there.
+    """
+    for entry in entries:
+        path, is_given, value = entry.partition('=')
+        *blocks, key = path.strip().split(':')
+        block: Any = opt
+        for name in blocks:
+            block = block.get(name) if isinstance(block, dict) else None
+        if not is_given or not isinstance(block, dict):
+            raise MclirError(f'--force_yml {entry}: write block:key=value, with blocks that the option file has.')
+        block[key] = yaml.safe_load(value)
+    return opt
+
+
 def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
     """Check our keys of a parsed option file.
 
@@ -209,6 +244,10 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         options = OwnOptions.model_validate(own)
     except ValidationError as error:
         faults += _explain(error)
+    else:
+        best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
+        if best is not None and best not in metrics:
+            faults.append(f'train.keep.best: {best} is none of val.metrics, which are {", ".join(metrics) or "empty"}.')
     if faults:
         raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
     return options, warnings

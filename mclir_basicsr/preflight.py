@@ -7,6 +7,7 @@ from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from PIL import Image, UnidentifiedImageError
 from torch import nn
@@ -19,7 +20,7 @@ _BLOCKS = ('name', 'model_type', 'num_gpu', 'datasets', 'network_g', 'path', 'tr
 _SHOWN = 5  # faulty pairs named of each data set
 
 
-def check(opt: Mapping[str, Any], root: Path) -> list[str]:
+def check(opt: dict[str, Any], root: Path, *, auto_resume: bool = False) -> list[str]:
     """Examine a training option file: keys, registered names, network, checkpoint, data sets, folders.
 
     Sizes are read from the images' headers, or from ``meta_info.txt`` of an LMDB; no image is decoded.
@@ -27,6 +28,7 @@ def check(opt: Mapping[str, Any], root: Path) -> list[str]:
     Args:
         opt: The option file as parsed.
         root: Folder in which BasicSR makes ``experiments``.
+        auto_resume: The run goes on from its own latest state, where it has one, and needs no other network.
 
     Returns:
         What was found, a sentence each.
@@ -34,26 +36,31 @@ def check(opt: Mapping[str, Any], root: Path) -> list[str]:
     Raises:
         MclirError: There are faults; the message lists all of them.
     """
-    opt = deepcopy(dict(opt))
+    opt = deepcopy(opt)
     missing = [key for key in _BLOCKS if opt.get(key) is None]
     if missing:
         raise MclirError(f'The option file cannot be used: it has no {", ".join(missing)}.')
+    experiment = root / 'experiments' / opt['name']
+    if auto_resume and any((experiment / 'training_states').glob('*.state')):
+        opt['path'] |= {'pretrain_network_g': None, 'resume_state': None}
     faults: list[str] = []
     notes: list[str] = []
     parts: list[Callable[[], Sequence[str]]] = [
         partial(_keys, opt),
         partial(_names, opt),
         partial(_network, opt),
-        partial(_folder, root / 'experiments' / opt['name']),
+        partial(_folder, experiment),
         *(partial(_data_set, opt, phase) for phase in opt['datasets']),
     ]
-    for part in parts:
-        try:
-            notes += part()
-        except _Faults as error:
-            faults += error.lines
-        except MclirError as error:
-            faults.append(str(error))
+    # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
+    with mock.patch.dict('basicsr.utils.logger.initialized_logger', {'basicsr': True}):
+        for part in parts:
+            try:
+                notes += part()
+            except _Faults as error:
+                faults += error.lines
+            except MclirError as error:
+                faults.append(str(error))
     if faults:
         raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
     return notes

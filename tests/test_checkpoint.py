@@ -2,6 +2,7 @@
 
 import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,3 +70,16 @@ def test_damaged_and_foreign_files_are_named(tmp_path, content, reason):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MclirError, match=r'path\.pretrain_network_g: there is no file .*gone\.pth'):
         checkpoint.load(tmp_path / 'gone.pth', 'path.pretrain_network_g')
+
+
+def test_room_is_checked_before_anything_is_written(tmp_path, monkeypatch):
+    content = {'params': {'weight': torch.zeros(1_000_000)}, 'list': [torch.zeros(500_000, dtype=torch.float16)]}
+    for free, fits in ((5_000_001, True), (4_999_999, False)):
+        monkeypatch.setattr(checkpoint.shutil, 'disk_usage', lambda folder, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(checkpoint.torch, 'save', lambda content, file: file.write(b'new'))
+        if fits:
+            checkpoint.save(content, tmp_path / 'a.pth')
+            continue
+        with pytest.raises(MclirError, match=r'it takes 5 MB, and 5 MB are free\. Earlier checkpoints are intact'):
+            checkpoint.save(content, tmp_path / 'b.pth')
+    assert [file.name for file in tmp_path.iterdir()] == ['a.pth']

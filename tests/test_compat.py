@@ -102,8 +102,10 @@ def test_a_function_of_that_name_in_another_program_is_left_alone(monkeypatch):
 def resume_options(tmp_path, **path):
     states, models = tmp_path / 'training_states', tmp_path / 'models'
     states.mkdir()
+    models.mkdir()
     for iteration in (5, 20, 100):
         torch.save({'epoch': 0, 'iter': iteration}, states / f'{iteration}.state')
+        torch.save({'params': {}}, models / f'net_g_{iteration}.pth')
     (states / '200.state.tmp').write_bytes(b'a save that was cut off')
     (states / 'notes.state').write_bytes(b'no iteration')
     return {
@@ -117,6 +119,30 @@ def test_auto_resume_takes_the_latest_state_of_this_experiment_on_a_cpu(tmp_path
     opt = resume_options(tmp_path)
     assert compat.load_resume_state(opt)['iter'] == 100
     assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models' / 'net_g_100.pth')
+
+
+def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog):
+    opt = resume_options(tmp_path)
+    states, models = tmp_path / 'training_states', tmp_path / 'models'
+    (states / '100.state').write_bytes((states / '100.state').read_bytes()[:-200])  # cut off
+    (states / '5.state').rename(states / '60.state')  # of another iteration
+    (models / 'net_g_20.pth').rename(models / 'net_g_60.pth')
+    (states / '50.state').write_bytes(b'foreign')
+    torch.save({'epoch': 0, 'iter': 40}, states / '40.state')
+    (models / 'net_g_40.pth').write_bytes(b'')
+    assert compat.load_resume_state(opt) is None
+    assert opt['path']['resume_state'] is None
+    for reason in (
+        '100.state is truncated',
+        '60.state is of iteration 5',
+        '50.state is truncated',
+        'net_g_40.pth is trun',
+    ):
+        assert reason in caplog.text
+    assert 'there is no file' in caplog.text  # net_g_20.pth
+
+    torch.save({'params': {}}, models / 'net_g_20.pth')
+    assert compat.load_resume_state(opt)['iter'] == 20
 
 
 def test_resume_state_by_path_and_none(tmp_path):

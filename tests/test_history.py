@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mclir_basicsr import ModelHistory, SPNLoss
-from mclir_basicsr.history import residual_spread
+from mclir_basicsr.history import PRECISIONS, residual_spread
 
 
 class Scale(nn.Module):
@@ -152,9 +152,62 @@ def test_lower_precision_stays_near(precision):
     net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 3, 3, padding=1))
     lq = torch.rand(1, 3, 16, 16)
     exact, low = (ModelHistory(net, [1], start=0, precision=p)(lq) for p in ('fp32', precision))
-    assert low.dtype == torch.float32
+    assert low.dtype == PRECISIONS[precision]
     error = (low - exact).abs().max() / exact.abs().max()
     assert 0 < error < 0.02
+
+
+class Mixed(nn.Module):
+    """Layers that autocast runs in low precision, and a norm and a bare parameter that it does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.linear = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Linear(8, 3)
+        self.gain = nn.Parameter(torch.rand(3))
+
+    def forward(self, x):
+        return self.linear(self.norm(self.conv(x)).movedim(1, -1)).movedim(-1, 1) * self.gain.view(3, 1, 1)
+
+
+@pytest.mark.parametrize(('precision', 'dtype'), [('bf16', torch.bfloat16), ('fp16', torch.float16)])
+def test_lower_precision_is_autocast_bit_for_bit(precision, dtype):
+    torch.manual_seed(0)
+    net = Mixed()
+    history = ModelHistory(net, [1, 9], decay=0.5, start=0.5, fresh=Mixed, precision=precision)
+    net.conv.weight.data += 0.1
+    history.refresh(net, 1)
+    lq = torch.rand(2, 3, 8, 8)
+    with torch.no_grad(), torch.autocast('cpu', dtype):
+        expected = torch.stack([negative(lq) for negative in history.negatives])
+    assert torch.equal(history(lq), expected.to(dtype))
+    stored = history._evaluated[0]
+    assert stored.conv.weight.dtype == stored.linear.bias.dtype == dtype
+    assert stored.norm.weight.dtype == stored.norm.running_var.dtype == stored.gain.dtype == torch.float32
+    assert all(v.dtype != dtype for v in history.state_dict().values() if isinstance(v, torch.Tensor))
+
+
+def test_a_slow_decay_is_not_rounded_away():
+    """Each refresh moves by 1e-4 of the way, a tenth of what bf16 resolves; together by 1 - 0.9999^500 = 4.9 %."""
+    net, lq = nn.Conv2d(1, 1, 1, bias=False), torch.ones(1, 1, 1, 1)
+    net.weight.data.fill_(1.0)
+    history = ModelHistory(net, [1], decay=0.9999, start=0, precision='bf16')
+    net.weight.data.fill_(2.0)
+    for iteration in range(1, 501):
+        history.refresh(net, iteration)
+    assert history(lq).item() == pytest.approx(1.049, abs=0.004)
+    assert history.negatives[0].weight.item() == pytest.approx(2 - 0.9999**500, rel=1e-5)
+
+
+def test_lower_precision_follows_a_loaded_state_and_the_device():
+    torch.manual_seed(0)
+    one, other = (ModelHistory(Mixed(), [1, 2], start=0, precision='bf16') for _ in range(2))
+    lq = torch.rand(1, 3, 8, 8)
+    assert not torch.equal(one(lq), other(lq))
+    outer = nn.ModuleDict({'history': other})
+    outer.load_state_dict({f'history.{key}': value for key, value in one.state_dict().items()})
+    assert torch.equal(one(lq), other(lq))
+    assert {t.device.type for n in other.to('meta')._evaluated for t in n.state_dict().values()} == {'meta'}
+    assert torch.equal(copy.deepcopy(one)(lq), one(lq))
 
 
 def test_residual_spread_is_the_formula():

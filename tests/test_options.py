@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.options import HistoryOptions, SPNOptions, parse_file, read_options, reference_page
+from mclir_basicsr.options import HistoryOptions, SPNOptions, force, parse_file, read_options, reference_page
 
 BOTH = {'spn_opt': {}, 'history': {}}
 
@@ -138,3 +138,14 @@ def test_the_reference_page_is_up_to_date():
     assert page.read_text(encoding='utf-8') == reference_page(), (
         'write it again from mclir_basicsr.options.reference_page()'
     )
+
+
+def test_values_forced_on_the_command_line():
+    opt = {'name': 'a', 'train': {'ema_decay': 0.9, 'scheduler': {'gamma': 1}}}
+    assert force(opt, ['train:ema_decay=0.99', 'train:scheduler:milestones=[1, 2]', 'name=b']) == {
+        'name': 'b',
+        'train': {'ema_decay': 0.99, 'scheduler': {'gamma': 1, 'milestones': [1, 2]}},
+    }
+    for entry in ('train:ema_decay', 'trian:ema_decay=1', 'name:x=1'):
+        with pytest.raises(MclirError, match=f'--force_yml {entry}: write block:key=value'):
+            force(opt, [entry])

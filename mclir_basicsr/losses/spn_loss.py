@@ -1,6 +1,6 @@
 """Self-Prior guided Negative loss (SPN) of MCLIR."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -114,9 +114,34 @@ class SPNLoss(nn.Module):
                 f'and negatives are {tuple(negatives.shape)}.'
             )
         features = self.vgg(output)
-        distances = []
+        # float32, so that the gradient, one share of millions, does not vanish in fp16 before the loss scale reaches it
+        leaves = {name: x.detach().float().requires_grad_(x.requires_grad) for name, x in features.items()}
+        total = output.new_zeros((), dtype=torch.float32)
         for negative in negatives:
-            with torch.no_grad():
-                others = self.vgg(negative)
-            distances.append(feature_distance(features, others, self.layer_weights, self.criterion))
-        return -self.loss_weight * torch.stack(distances).mean()
+            distance = feature_distance(leaves, self._features_of(negative), self.layer_weights, self.criterion)
+            if distance.requires_grad:
+                distance.backward()
+            total += distance.detach()
+        factor = -self.loss_weight / len(negatives)
+        gradients = [leaf.grad for leaf in leaves.values()]
+        return factor * _KnownGradient.apply(total, gradients, *features.values())
+
+    @torch.no_grad()
+    def _features_of(self, negative: Tensor) -> dict[str, Tensor]:
+        if negative.dtype == torch.float32:
+            return self.vgg(negative)
+        with torch.autocast(negative.device.type, negative.dtype):
+            return self.vgg(negative)
+
+
+class _KnownGradient(torch.autograd.Function):
+    """A value whose gradient by the features is known: nothing else of the negatives stays in memory for it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor | None], *features: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, by_value: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(by_value * gradient for gradient in ctx.gradients)

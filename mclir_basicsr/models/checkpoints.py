@@ -1,10 +1,8 @@
 """Networks and training states: read safely, written whole."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import nn
@@ -12,9 +10,11 @@ from torch import nn
 from mclir_basicsr import checkpoint
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import ModelHistory
+from mclir_basicsr.models.random_state import SeededModel
+from mclir_basicsr.weights import misfit, read_weights
 
 
-class CheckpointModel(SRModel):
+class CheckpointModel(SeededModel):
     """SRModel whose files are BasicSR's, each whole or not there, with the history and the loss scale in the state."""
 
     history: ModelHistory | None
@@ -23,26 +23,37 @@ class CheckpointModel(SRModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
     ) -> None:
-        """Load a network as BasicSR does, with one clear message where that fails."""
-        content = checkpoint.load(Path(load_path), 'path.pretrain_network_g')
-        keys = set(content) if isinstance(content, Mapping) else set()
-        if param_key == 'params_ema' and not {'params_ema', 'params'} & keys:
-            # SRModel asks so for the EMA network; a file of another form has one set of weights for both
-            param_key = self.opt['path'].get('param_key_g', 'params')
-        if param_key is not None and not {param_key, 'params'} & keys:
-            found = ', '.join(list(map(str, keys))[:4]) or type(content).__name__
-            raise MclirError(
-                f'path.pretrain_network_g: {load_path} has no entry {param_key!r}, but {found}. Set path.param_key_g '
-                'to the right one, or to ~ where the file is the state dict itself.'
-            )
+        """Load a network as BasicSR does, from any file that :func:`~mclir_basicsr.weights.read_weights` reads.
+
+        Where the file lacks ``param_key``, the weights come from the entry of net_g (for the EMA network), from
+        ``params``, or from the only entry that holds weights; the log says so.
+
+        Raises:
+            MclirError: The file cannot be read, or its weights do not fit.
+        """
+        logger, net = get_root_logger(), self.get_bare_model(net)
+        of_net_g = self.opt['path'].get('param_key_g', 'params')
+        weights, entry = read_weights(Path(load_path), 'path.pretrain_network_g', (param_key, of_net_g, 'params'))
+        if entry != param_key:
+            asked, used = (key or 'a bare state dict' for key in (param_key, entry))
+            logger.info(f'Loading: {asked} does not exist, use {used}.')
+        logger.info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{entry}].')
+        self._print_different_keys_loading(net, weights, strict)
         try:
-            super().load_network(net, load_path, strict, param_key)
+            net.load_state_dict(weights, strict=strict)
         except RuntimeError as error:
-            raise MclirError(f'path.pretrain_network_g: {load_path} does not fit network_g: {error}') from error
+            raise MclirError(
+                f'path.pretrain_network_g: {load_path} (entry {entry or "~"}) does not fit network_g: '
+                f'{misfit(net, weights) or error}. Correct network_g or the path.'
+            ) from error
 
     @master_only
     def save_network(
-        self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int, param_key: str | list[str] = 'params'
+        self,
+        net: nn.Module | list[nn.Module],
+        net_label: str,
+        current_iter: int | str,
+        param_key: str | list[str] = 'params',
     ) -> None:
         """Save network(s) in BasicSR's format; the file is either whole or not there."""
         nets, keys = (v if isinstance(v, list) else [v] for v in (net, param_key))
@@ -55,12 +66,13 @@ class CheckpointModel(SRModel):
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save what BasicSR saves for resuming, the history and the loss scale."""
+        """Save what BasicSR saves for resuming, the seed, the history and the loss scale."""
         if current_iter == -1:
             return
         state = {
             'epoch': epoch,
             'iter': current_iter,
+            'seed': self.seed,
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'scaler': self.scaler.state_dict(),
@@ -72,6 +84,8 @@ class CheckpointModel(SRModel):
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state``; one without a history (plain BasicSR's) starts a fresh one from the network.
 
+        Its epoch becomes that in which the training data go on.
+
         Raises:
             MclirError: The state is of another network or of other ``train`` settings.
         """
@@ -79,17 +93,19 @@ class CheckpointModel(SRModel):
             super().resume_training(resume_state)
             if resume_state.get('scaler'):
                 self.scaler.load_state_dict(resume_state['scaler'])
-            if self.history is None:
-                return
-            if 'history' in resume_state:
+            if self.history is not None and 'history' in resume_state:
                 self.history.load_state_dict(resume_state['history'])
-                return
         except (AssertionError, KeyError, RuntimeError, ValueError) as error:
             raise MclirError(
                 f'The state to resume does not fit this option file (network_g, optim_g, history): {error}\n'
                 'Resume with the option file of that run, or start anew from its network (path.pretrain_network_g).'
             ) from error
-        get_root_logger().warning(
-            f'The resumed state of iteration {resume_state["iter"]} holds no history: '
-            'a fresh one starts from the network as it is.'
-        )
+        what = f'The resumed state of iteration {resume_state["iter"]}'
+        if self.history is not None and 'history' not in resume_state:
+            get_root_logger().warning(f'{what} holds no history: a fresh one starts from the network as it is.')
+        if 'seed' in resume_state:
+            self.opt['manual_seed'] = resume_state['seed']
+        else:
+            get_root_logger().info(f'{what} holds no seed: random numbers go on from manual_seed {self.seed}.')
+        data = self.opt.get('datasets', {}).get('train', {})
+        resume_state['epoch'] = data.get('start_epoch', resume_state['epoch'])

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
 from mclir_basicsr.losses.spn_loss import gradient_ratio
-from mclir_basicsr.models.checkpoints import CheckpointModel
+from mclir_basicsr.models.compiler import check_compiler
+from mclir_basicsr.models.saving import SavingModel
 from mclir_basicsr.models.schedule import make_optimizer, make_scheduler
 from mclir_basicsr.models.whole_images import WholeImageModel
 from mclir_basicsr.options import HistoryOptions, read_options
 
 
-class HistoryModel(WholeImageModel, CheckpointModel):
+class HistoryModel(WholeImageModel, SavingModel):
     """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
 
     Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
@@ -53,6 +54,18 @@ class HistoryModel(WholeImageModel, CheckpointModel):
             self.cri_spn = build_loss(own.spn_opt.model_dump()).to(self.device)
             self.history = self._start_history(own.history)
             self._spn_from = own.history.start_iter
+            for frozen in (self.cri_spn.vgg, self.history):
+                frozen.to(memory_format=torch.channels_last)
+        self._forward = self.net_g  # what a training step calls: net_g, or compiled with the same parameters
+        if own.compile:
+            self._compile()
+
+    def _compile(self) -> None:
+        check_compiler(self.device)
+        self._forward = torch.compile(self.net_g)
+        if self.history is not None:
+            self.cri_spn.vgg.compile()
+            self.history.compile()
 
     def _start_history(self, own: HistoryOptions) -> ModelHistory:
         history = ModelHistory(
@@ -91,15 +104,17 @@ class HistoryModel(WholeImageModel, CheckpointModel):
         super().update_learning_rate(current_iter, warmup_iter)
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """One training step."""
-        self.optimizer_g.zero_grad()
+        """One training step; with ``train.accumulate`` n the gradients of n calls make one optimizer step."""
+        own = self.own.train
+        last = current_iter % own.accumulate == 0  # of the calls that make an optimizer step
+        if (current_iter - 1) % own.accumulate == 0:
+            self.optimizer_g.zero_grad()
         with self._autocast():
-            self.output = self.net_g(self.lq)
+            self.output = self._forward(self.lq)
         output = self.output.float()
         terms = self._reconstruction_terms(output)
         l_total = functools.reduce(torch.add, terms.values())
         if self.history is not None:
-            net = self.get_bare_model(self.net_g)
             if current_iter >= self._spn_from:
                 with self._autocast():
                     l_spn = self.cri_spn(output, self.history(self.lq))
@@ -108,21 +123,34 @@ class HistoryModel(WholeImageModel, CheckpointModel):
                     scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
                     terms['spn_ratio'] = gradient_ratio(scale(l_spn), scale(l_total), output)
                 l_total = l_total + l_spn
-            self.history.refresh_adaptive(net, output, self.gt)
+            if last:
+                self.history.refresh_adaptive(self.get_bare_model(self.net_g), output, self.gt)
 
-        self.scaler.scale(l_total).backward()
+        self.scaler.scale(l_total / own.accumulate).backward()
+        if last:
+            terms |= self._optimizer_step()
+        if self.history is not None:
+            self.history.refresh(self.get_bare_model(self.net_g), current_iter)
+        # Reading a value waits for the GPU, so it is left to get_current_log.
+        self._terms = {name: value.detach() for name, value in terms.items()}
+
+    def _optimizer_step(self) -> dict[str, Tensor]:
+        terms = {}
         if self.own.train.grad_clip_norm is not None:
             self.scaler.unscale_(self.optimizer_g)
             terms['grad_norm'] = nn.utils.clip_grad_norm_(self.net_g.parameters(), self.own.train.grad_clip_norm)
         self.scaler.step(self.optimizer_g)
         self.scaler.update()
-
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
-        if self.history is not None:
-            self.history.refresh(net, current_iter)
-        # Reading a value waits for the GPU, so it is left to get_current_log.
-        self._terms = {name: value.detach() for name, value in terms.items()}
+        return terms
+
+    @torch.no_grad()
+    def model_ema(self, decay: float = 0.999) -> None:
+        """BasicSR's arithmetic, for all parameters in two calls."""
+        mean, current = list(self.net_g_ema.parameters()), list(self.get_bare_model(self.net_g).parameters())
+        torch._foreach_mul_(mean, decay)
+        torch._foreach_add_(mean, current, alpha=1 - decay)
 
     def _reconstruction_terms(self, output: Tensor) -> OrderedDict[str, Tensor]:
         terms = OrderedDict()

@@ -1,5 +1,7 @@
 """SPNLoss against the reference implementation's values, closed forms and its contract."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,67 @@ def test_output_features_are_computed_once(loss, monkeypatch):
     monkeypatch.setattr(loss.vgg, 'forward', lambda x, run=loss.vgg.forward: seen.append(len(x)) or run(x))
     loss(torch.rand(2, 3, 8, 8), torch.rand(4, 2, 3, 8, 8))
     assert sum(seen) == 2 + 4 * 2
+
+
+@pytest.mark.parametrize('criterion', ['l1', 'l2', 'fro'])
+def test_streamed_gradient_is_that_of_the_plain_formula(criterion):
+    loss = SPNLoss(2.0, {'relu1_2': 0.25, 'conv2_1': 1.5}, criterion=criterion, weights='random')
+    output = torch.rand(2, 3, 16, 16, requires_grad=True)
+    negatives = torch.rand(4, 2, 3, 16, 16)
+    features = loss.vgg(output)
+    distances = [feature_distance(features, loss.vgg(n), loss.layer_weights, criterion) for n in negatives]
+    plain = -2.0 * torch.stack(distances).mean()
+    streamed = loss(output, negatives)
+    torch.testing.assert_close(streamed, plain, rtol=1e-6, atol=0)
+    expected, found = (torch.autograd.grad(3 * value, output)[0] for value in (plain, streamed))
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+
+
+def test_memory_does_not_grow_with_the_number_of_negatives(loss):
+    def peak(count):
+        output, negatives = torch.rand(1, 3, 32, 32, requires_grad=True), torch.rand(count, 1, 3, 32, 32)
+        with torch.profiler.profile(profile_memory=True) as run:
+            loss(output, negatives).backward()
+        changes = [e.nbytes() for e in run.profiler.kineto_results.events() if e.name() == '[memory]']
+        return max(itertools.accumulate(changes))
+
+    assert peak(8) < 1.01 * peak(2)
+
+
+def test_without_gradients_it_is_the_same_value(loss):
+    output, negatives = torch.rand(1, 3, 16, 16, requires_grad=True), torch.rand(2, 1, 3, 16, 16)
+    with torch.no_grad():
+        value = loss(output, negatives)
+    assert not value.requires_grad
+    assert value == loss(output, negatives)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_negatives_of_low_precision_have_their_features_in_it(loss, dtype, monkeypatch):
+    output, negatives = torch.rand(1, 3, 16, 16, requires_grad=True), torch.rand(2, 1, 3, 16, 16)
+    dtypes = []
+
+    def recorded(x, run=loss.vgg.forward):
+        found = run(x)
+        dtypes.append(found['conv2_1'].dtype)
+        return found
+
+    monkeypatch.setattr(loss.vgg, 'forward', recorded)
+    exact, low = loss(output, negatives), loss(output, negatives.to(dtype))
+    assert dtypes == [torch.float32] * 4 + [dtype] * 2
+    assert low.dtype == torch.float32
+    assert low.item() == pytest.approx(exact.item(), rel=0.02)
+
+
+def test_gradient_survives_fp16(loss):
+    """The gradient of a mean over so many features is below what fp16 holds; the loss scale must still find it."""
+    small = SPNLoss(1e-3, {'relu1_2': 1e-3}, weights='random')
+    output, negatives = torch.rand(1, 3, 32, 32, requires_grad=True), torch.rand(1, 1, 3, 32, 32)
+    with torch.autocast('cpu', torch.float16):
+        scaled = small(output, negatives) * 2.0**16
+    found = torch.autograd.grad(scaled, output)[0] / 2.0**16
+    exact = torch.autograd.grad(small(output, negatives), output)[0]
+    assert (found - exact).norm() < 0.2 * exact.norm()
 
 
 def test_one_channel_is_repeated_to_three(loss):

@@ -1,0 +1,53 @@
+"""λ that keeps the SPN gradient at a wanted share of the reconstruction's."""
+
+import math
+
+_SHARE = 0.2  # of a new measurement in the mean
+_STEP = 2.0  # a measurement changes the mean by this factor at most
+EVERY = 50  # iterations between measurements, each of which costs one more backward pass of the VGG
+
+
+class Balance:
+    """λ from a mean over measurements of ``spn_ratio / λ``, which varies with the features, the task and the training.
+
+    The mean is geometric. The first measurement counts whole.
+
+    Args:
+        ratio: The wanted ``spn_ratio``.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self.ratio = ratio
+        self._mean: float | None = None
+
+    def is_due(self, iteration: int) -> bool:
+        """Whether this iteration is to measure."""
+        return self._mean is None or iteration % EVERY == 0
+
+    def weight(self, measured: float, weight: float) -> float:
+        """λ after a measurement.
+
+        Args:
+            measured: ``spn_ratio``, the mean over ranks.
+            weight: λ with which it was measured.
+
+        Returns:
+            The new λ; the same where nothing can be told (negatives that equal the network, a loss of 0).
+        """
+        per_weight = measured / weight
+        if not (math.isfinite(per_weight) and per_weight > 0):
+            return weight
+        if self._mean is None:
+            self._mean = per_weight
+        else:
+            change = min(max(per_weight / self._mean, 1 / _STEP), _STEP)
+            self._mean *= change**_SHARE
+        return self.ratio / self._mean
+
+    def state_dict(self) -> dict[str, float | None]:
+        """What a resumed run needs."""
+        return {'mean': self._mean}
+
+    def load_state_dict(self, state: dict[str, float | None]) -> None:
+        """Go on from there."""
+        self._mean = state['mean']

@@ -1,0 +1,74 @@
+"""When networks and states are saved, and which of them stay."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from basicsr.utils import get_root_logger
+from torch import distributed
+
+from mclir_basicsr.models import retention, stop
+from mclir_basicsr.models.checkpoints import CheckpointModel
+from mclir_basicsr.options import OwnOptions
+
+
+class SavingModel(CheckpointModel):
+    """SRModel that keeps the saves ``train.keep`` asks for, and saves and ends where a signal asks for it.
+
+    Attributes:
+        own: Our options; set before SRModel's constructor runs.
+    """
+
+    own: OwnOptions
+
+    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
+        """Begin a step, which BasicSR's loop does with this call; here a run that was asked to stops.
+
+        Raises:
+            SystemExit: A signal asked for a stop and the run is saved; the status is ``stop.REQUEUE``.
+        """
+        done = current_iter - 1
+        if done and done % self.own.train.accumulate == 0:
+            signal = stop.asked(done)
+            if signal is not None:
+                self._end(signal, done)
+        super().update_learning_rate(current_iter, warmup_iter)
+
+    def _end(self, signal: str, iteration: int) -> None:
+        if not self._state(iteration).exists():
+            self.save(0, iteration)  # a resumed run finds its epoch by the iteration
+        if self.opt['dist']:
+            distributed.barrier()  # torchrun ends the others as soon as one has left
+        get_root_logger().warning(
+            f'{signal}: iteration {iteration} is saved. The same command with --auto_resume goes on from it.'
+        )
+        sys.exit(stop.REQUEUE)
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Save networks and training state, then remove the saves that ``train.keep.last`` leaves out."""
+        super().save(epoch, current_iter)
+        keep = self.own.train.keep
+        if keep is not None and keep.last is not None and current_iter != -1 and self.opt['rank'] == 0:
+            retention.trim(self._folder('models'), self._folder('training_states'), keep.last)
+
+    def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: Any) -> None:
+        """Keep the best figure, and its network where ``train.keep.best`` is this metric of the first data set."""
+        super()._update_best_metric_result(dataset_name, metric, val, current_iter)
+        keep = self.own.train.keep
+        if keep is None or metric != keep.best or dataset_name != self._first_validation():
+            return
+        better = self.opt['val']['metrics'][metric].get('better', 'higher')
+        record = self._folder('models') / 'net_g_best.json'
+        if self.opt['rank'] == 0 and retention.is_best(record, val, better == 'higher'):
+            nets = {'params': self.net_g} | ({'params_ema': self.net_g_ema} if hasattr(self, 'net_g_ema') else {})
+            self.save_network(list(nets.values()), 'net_g', 'best', list(nets))
+            retention.write_record(record, value=val, metric=metric, dataset=dataset_name, iteration=current_iter)
+
+    def _first_validation(self) -> str:
+        return next(data['name'] for phase, data in self.opt['datasets'].items() if phase.startswith('val'))
+
+    def _folder(self, name: str) -> Path:
+        return Path(self.opt['path'][name])
+
+    def _state(self, iteration: int) -> Path:
+        return self._folder('training_states') / f'{iteration}.state'

@@ -1,0 +1,55 @@
+"""Bad steps are counted, named, and end the run."""
+
+import pytest
+import torch
+from torch import nn
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models.guard import Guard
+
+NAN, ONE = torch.tensor(float('nan')), torch.tensor(1.0)
+
+
+@pytest.fixture
+def guard():
+    return Guard(torch.optim.Adam(nn.Linear(2, 2).parameters()), limit=3)
+
+
+def test_bad_steps_are_told_once_with_their_terms(guard, caplog):
+    assert guard.judge(ONE, {'l_pix': ONE, 'l_spn': ONE})
+    assert guard.report(1, '') == 0
+    assert caplog.text == ''
+    assert not guard.judge(NAN, {'l_pix': ONE, 'l_spn': NAN})
+    assert guard.judge(ONE, {'l_pix': ONE, 'l_spn': ONE})
+    assert guard.report(3, '') == 1
+    assert 'Iteration 3: 1 step(s) left out (l_spn not finite); 0 in a row, 1 in all.' in caplog.text
+    assert not guard.judge(torch.tensor(float('inf')), {'l_pix': ONE, 'l_spn': ONE})
+    assert guard.report(4, '') == 2
+    assert 'terms finite, but not the gradient' in caplog.text
+    assert caplog.text.count('left out') == 2
+    guard.report(4, '')
+    assert caplog.text.count('left out') == 2
+
+
+def test_only_bad_steps_in_a_row_end_the_run(guard):
+    for norm in (NAN, NAN, ONE, NAN, NAN):
+        guard.judge(norm, {'l_pix': norm})
+        guard.report(1, '')
+    guard.judge(NAN, {'l_pix': NAN})
+    with pytest.raises(MclirError, match=r'Iteration 9: 3 steps in a row .* the hints'):
+        guard.report(9, 'the hints')
+
+
+def test_a_fused_optimizer_leaves_the_step_out_itself():
+    """On a GPU the host is not asked; the CPU's fused Adam heeds the same attribute."""
+    net = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    guard = Guard(optimizer, limit=3)
+    guard.on_device = True
+    for norm, moves in ((ONE, True), (NAN, False), (ONE, True)):
+        before = net.weight.detach().clone()
+        net(torch.ones(1, 2)).sum().backward()
+        guard.judge(norm, {'l_pix': norm})
+        optimizer.grad_scale = None
+        optimizer.step()
+        assert torch.equal(net.weight, before) != moves

@@ -1,0 +1,92 @@
+"""Which saves stay, and runs that end on a signal."""
+
+import json
+import signal
+
+import pytest
+import torch
+from basicsr.models import build_model
+from test_history_model import SPN, step
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models import stop
+
+VALIDATED = {'datasets': {'train': {'name': 'train'}, 'val_1': {'name': 'a'}, 'val_2': {'name': 'b'}}}
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_newest_saves_are_kept(options, tmp_path):
+    model = build_model(options(train=SPN | {'keep': {'last': 2}}))
+    for iteration in range(1, 6):
+        step(model, iteration)
+        model.save(0, iteration)
+    model.save(-1, -1)
+    assert files(tmp_path / 'training_states') == ['4.state', '5.state']
+    assert files(tmp_path / 'models') == ['net_g_4.pth', 'net_g_5.pth', 'net_g_latest.pth']
+
+
+def test_a_save_that_fails_removes_nothing(options, tmp_path, monkeypatch):
+    model = build_model(options(train=SPN | {'keep': {'last': 1}}))
+    step(model, 1)
+    model.save(0, 1)
+    monkeypatch.setattr(
+        'mclir_basicsr.checkpoint.torch.save', lambda *_: (_ for _ in ()).throw(OSError(28, 'No space'))
+    )
+    with pytest.raises(MclirError, match='No space'):
+        model.save(0, 2)
+    assert files(tmp_path / 'training_states') == ['1.state']
+    assert files(tmp_path / 'models') == ['net_g_1.pth']
+
+
+@pytest.mark.parametrize(('better', 'best'), [('higher', 2), ('lower', 3)])
+def test_the_best_network_is_that_of_the_first_data_set(options, tmp_path, better, best):
+    val = {'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2, 'better': better}}}
+    model = build_model(options(train=SPN | {'keep': {'best': 'psnr'}}, val=val, **VALIDATED))
+    networks = []
+    for iteration, figures in enumerate(({'psnr': 30.0}, {'psnr': 31.0}, {'psnr': 29.0}), start=1):
+        step(model, iteration)
+        networks.append({key: value.clone() for key, value in model.net_g_ema.state_dict().items()})
+        model._conclude([figures], 'a', iteration, None)
+        model._conclude([{'psnr': 60.0 - figures['psnr']}], 'b', iteration, None)
+    saved = torch.load(tmp_path / 'models' / 'net_g_best.pth', weights_only=True)
+    assert set(saved) == {'params', 'params_ema'}
+    assert all(torch.equal(value, networks[best - 1][key]) for key, value in saved['params_ema'].items())
+    record = json.loads((tmp_path / 'models' / 'net_g_best.json').read_text())
+    assert record == {'value': [30, 31, 29][best - 1], 'metric': 'psnr', 'dataset': 'a', 'iteration': best}
+
+    # a resumed run knows it
+    resumed = build_model(options(train=SPN | {'keep': {'best': 'psnr'}}, val=val, **VALIDATED))
+    resumed._conclude([{'psnr': 30.5}], 'a', 9, None)
+    assert json.loads((tmp_path / 'models' / 'net_g_best.json').read_text()) == record
+
+
+def test_a_metric_that_is_not_measured_cannot_be_best(options):
+    with pytest.raises(MclirError, match=r'train\.keep\.best: ssim is none of val\.metrics, which are psnr'):
+        build_model(options(train=SPN | {'keep': {'best': 'ssim'}}))
+
+
+def test_a_signal_saves_and_ends_after_the_step(options, tmp_path, monkeypatch, caplog):
+    model = build_model(options(train=SPN))
+    for iteration in (1, 2):
+        step(model, iteration)
+    monkeypatch.setattr(stop, '_asked', 'SIGTERM')
+    with pytest.raises(SystemExit) as end:
+        step(model, 3)
+    assert end.value.code == stop.REQUEUE == 75
+    assert 'SIGTERM: iteration 2 is saved' in caplog.text
+    assert files(tmp_path / 'training_states') == ['2.state']
+    resumed = build_model(options(train=SPN))
+    resumed.resume_training(torch.load(tmp_path / 'training_states' / '2.state', weights_only=True))
+    assert resumed.history.refreshes == model.history.refreshes
+
+
+def test_a_stop_waits_for_the_accumulated_step(options, monkeypatch):
+    model = build_model(options(train=SPN | {'accumulate': 2}))
+    monkeypatch.setattr(stop, '_asked', signal.SIGUSR1.name)
+    step(model, 1)
+    step(model, 2)
+    with pytest.raises(SystemExit):
+        step(model, 3)
