@@ -46,7 +46,7 @@ def _swinir(depths: list[int], width: int, upsampler: str) -> dict[str, Any]:
 NAFNET = {'type': 'NAFNet', 'width': 32, 'enc_blk_nums': [1, 1, 1, 28], 'middle_blk_num': 1, 'dec_blk_nums': [1] * 4}
 CASES = {
     'edsr_small': Case(_edsr(8), 2, 4, 48),
-    'swinir_small': Case(_swinir([6, 6], 60, 'pixelshuffledirect') | {'img_size': 32}, 4, 2, 32),
+    'swinir_small': Case(_swinir([6, 6], 60, 'pixelshuffledirect') | {'img_size': 32, 'upscale': 2}, 2, 2, 32),
     # As their authors train them; batches as in our option files.
     'edsr': Case(_edsr(16), 2, 16, 48),
     'swinir_light': Case(_swinir([6] * 4, 60, 'pixelshuffledirect'), 4, 8, 64),
@@ -71,6 +71,7 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
     'K=4': _spn(),
     'K=4 per_step 1': _spn({'per_step': 1}),
     'K=4 precision bf16': _spn({'precision': 'bf16'}),
+    'K=4 precision fp16': _spn({'precision': 'fp16'}),
     'K=4 amp bf16': _spn(amp='bf16'),
     'K=4 amp + precision bf16': _spn({'precision': 'bf16'}, amp='bf16'),
     'K=4 compile': _spn(compile=True),

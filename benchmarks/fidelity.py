@@ -28,7 +28,7 @@ from torch import Tensor
 from mclir_basicsr.demo.photographs import write_pairs
 
 CASE = Case(
-    {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 32, 'num_block': 4, 'upscale': 2}, 2, batch=4, side=60
+    {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 32, 'num_block': 4, 'upscale': 2}, 2, batch=2, side=60
 )
 INTERVAL = [10, 20, 50, 100]
 NCHW = 'fp32, frozen parts in NCHW'  # rounding alone, for scale: HistoryModel keeps them in channels_last
@@ -87,7 +87,7 @@ def main() -> None:
     """Train, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--vgg-weights', default='random', help='imagenet, a torchvision vgg16 state dict, or random')
-    parser.add_argument('--iterations', type=int, default=300, help='of training before')
+    parser.add_argument('--iterations', type=int, default=200, help='of training before')
     parser.add_argument('--batches', type=int, default=8, help='compared')
     arguments = parser.parse_args()
 

@@ -12,6 +12,7 @@ import argparse
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -257,7 +258,8 @@ def main() -> None:
     )
     print(f'\n{survived} of {kills} kills, {in_a_save} of them during a save, in {time.monotonic() - began:.0f} s')
     if survived != kills:
-        raise SystemExit(1)
+        raise SystemExit(f'the runs are left in {root}')
+    shutil.rmtree(root)
 
 
 if __name__ == '__main__':

@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--set', choices=SETS, default='cpu', help='networks')
     parser.add_argument('--networks', nargs='+', choices=CASES, help='in place of a set')
-    parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument('--settings', nargs='+', choices=SETTINGS, help='default: all; on a CPU those without fp16')
     parser.add_argument('--steps', type=int, default=20, help='measured steps of each model')
     parser.add_argument('--other', metavar='FILE.py:CLASS', help='any BasicSR-style model class to measure as well')
     parser.add_argument('--other-train', type=Path, metavar='YAML', help="keys for that model's train block")
@@ -142,7 +142,8 @@ def main() -> None:
     results = {}
     for network in arguments.networks or SETS[arguments.set]:
         case = CASES[network]
-        settings = [PLAIN, *(name for name in arguments.settings if name != PLAIN)]
+        wanted = arguments.settings or [name for name in SETTINGS if gpu or 'fp16' not in name]
+        settings = [PLAIN, *(name for name in wanted if name != PLAIN)]
         builds: dict[str, Callable[[], Any]] = {name: lambda c=case, n=name: make(c, n) for name in settings}
         if arguments.other:
             train = yaml.safe_load(arguments.other_train.read_text()) if arguments.other_train else {}

@@ -173,8 +173,6 @@ def _resumed_data() -> None:
     """A resumed run begins its epoch anew, and workers repeat one random stream every epoch; HistoryModel's go on."""
     from basicsr import data
 
-    from mclir_basicsr.data.resumable import resumable_loader
-
     original = data.build_dataloader
     if hasattr(original, '__wrapped__'):
         return
@@ -188,6 +186,8 @@ def _resumed_data() -> None:
         sampler: Any = None,
         seed: Any = None,
     ) -> Any:
+        from mclir_basicsr.data.resumable import resumable_loader
+
         if 'iterations_done' in dataset_opt:  # load_resume_state noted it: the training set of a HistoryModel
             return resumable_loader(original, dataset, dataset_opt, num_gpu, dist, sampler, seed)
         return original(dataset, dataset_opt, num_gpu, dist, sampler, seed)

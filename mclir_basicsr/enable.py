@@ -27,7 +27,7 @@ _OTHER_KINDS = {
 _UNREAD = {
     'use_grad_norm': 'to clip the gradient set train.grad_clip_norm',
     'use_grad_clip': 'to clip the gradient set train.grad_clip_norm',
-    'complie': 'the network is not compiled',
+    'complie': 'to compile the network set train.compile',
 }
 # Plain ASCII: BasicSR opens option files in the encoding of the locale.
 _COMMENTS = {

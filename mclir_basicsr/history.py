@@ -121,6 +121,10 @@ class ModelHistory(nn.Module):
         with torch.autocast(lq.device.type, dtype, enabled=dtype is not None):
             return torch.stack([negative(lq) for negative in chosen]).to(dtype or lq.dtype)
 
+    def is_due(self, iteration: int) -> bool:
+        """Whether :meth:`refresh` at this iteration refreshes anything."""
+        return any(iteration % interval == 0 for interval in self.interval or ())
+
     def refresh(self, net: nn.Module, iteration: int) -> None:
         """Periodic policy: refresh the negatives that are due; call it after the optimizer step of every iteration.
 

@@ -43,6 +43,9 @@ ShareOrShares = Annotated[
 ]
 
 
+_OF_FORKS = {'complie'}  # the reference's option files have it, and nothing ever read it
+
+
 class _Keys(BaseModel):
     model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
 
@@ -61,10 +64,20 @@ class SPNOptions(_Keys):
     range_norm: bool = Field(False, description='images are in [-1, 1]')
     weights: str = Field('imagenet', description='imagenet, the path of a torchvision vgg state dict, or random')
     seed: int = Field(0, description='seed of random weights')
+    margin: float | None = Field(None, gt=0, description='push no further from a negative beyond this distance')
+    balance: float | None = Field(
+        None, gt=0, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.05'
+    )
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'SPNOptions':
         check_layers(self.vgg_type, self.layer_weights)
+        return self
+
+    @model_validator(mode='after')
+    def _one_weight(self) -> 'SPNOptions':
+        if self.balance is not None and 'loss_weight' in self.model_fields_set:
+            raise ValueError('balance takes the place of loss_weight: give one of them')
         return self
 
 
@@ -142,6 +155,9 @@ class TrainOptions(_Keys):
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
     compile: bool = Field(False, description='torch.compile of the network, the negatives and the VGG')
 
+    max_bad_steps: PositiveInt = Field(
+        20, description='a step without finite gradient is left out; so many in a row end the run'
+    )
     keep: KeepOptions | None = Field(None, description='which saves stay; by default all')
 
     @model_validator(mode='after')
@@ -236,7 +252,7 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         own[block] = {key: value for key, value in given.items() if key in struct.model_fields}
         for key in sorted(given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block]):
             near = get_close_matches(key, struct.model_fields, n=1, cutoff=0.7)
-            if near:
+            if near and key not in _OF_FORKS:
                 faults.append(f'{block}.{key}: unknown key; did you mean {near[0]}?')
             else:
                 warnings.append(f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.')
@@ -246,6 +262,11 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         faults += _explain(error)
     else:
         best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
+        every, save = options.train.accumulate, (opt.get('logger') or {}).get('save_checkpoint_freq', 0)
+        if save % every:
+            faults.append(
+                f'train.accumulate: logger.save_checkpoint_freq must be a multiple of {every}, but is {save}.'
+            )
         if best is not None and best not in metrics:
             faults.append(f'train.keep.best: {best} is none of val.metrics, which are {", ".join(metrics) or "empty"}.')
     if faults:

@@ -108,6 +108,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise MclirError(f'{folder} is being written by another process: wait until it ends.') from error
+        except OSError:  # some network file systems have no locks
+            pass
         yield
     finally:
         os.close(handle)

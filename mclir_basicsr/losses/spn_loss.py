@@ -69,6 +69,8 @@ class SPNLoss(nn.Module):
         range_norm: The images are in [-1, 1].
         weights: ``imagenet``, the path of a torchvision vgg state dict, or ``random``.
         seed: Seed of random weights.
+        margin: Distance, of one negative, beyond which the output is pushed no further; None for no bound, as in the
+            paper.
 
     Raises:
         MclirError: A value outside these, or VGG weights that cannot be had.
@@ -84,13 +86,17 @@ class SPNLoss(nn.Module):
         range_norm: bool = False,
         weights: str = 'imagenet',
         seed: int = 0,
+        margin: float | None = None,
     ) -> None:
         super().__init__()
         if not loss_weight > 0:
             raise MclirError(f'loss_weight must be above 0, but is {loss_weight}.')
         if criterion not in CRITERIA:
             raise MclirError(f'criterion must be one of {", ".join(CRITERIA)}, but is {criterion!r}.')
+        if margin is not None and not margin > 0:
+            raise MclirError(f'margin must be above 0, but is {margin}.')
         self.loss_weight = loss_weight
+        self.margin = margin
         self.layer_weights = dict(DEFAULT_LAYER_WEIGHTS if layer_weights is None else layer_weights)
         self.criterion = criterion
         self.vgg = VGGFeatures(self.layer_weights, vgg_type, use_input_norm, range_norm, weights, seed)
@@ -119,6 +125,8 @@ class SPNLoss(nn.Module):
         total = output.new_zeros((), dtype=torch.float32)
         for negative in negatives:
             distance = feature_distance(leaves, self._features_of(negative), self.layer_weights, self.criterion)
+            if self.margin is not None:
+                distance = distance.clamp(max=self.margin)
             if distance.requires_grad:
                 distance.backward()
             total += distance.detach()

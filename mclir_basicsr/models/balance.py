@@ -3,8 +3,8 @@
 import math
 
 _SHARE = 0.2  # of a new measurement in the mean
-_STEP = 2.0  # a measurement changes the mean by this factor at most
-EVERY = 50  # iterations between measurements, each of which costs one more backward pass of the VGG
+_STEP = 2.0  # a measurement counts as this factor of change at most
+_EVERY = 50  # iterations between measurements, each of which costs one more backward pass of the VGG
 
 
 class Balance:
@@ -14,40 +14,39 @@ class Balance:
 
     Args:
         ratio: The wanted ``spn_ratio``.
+        weight: λ until the first measurement.
+
+    Attributes:
+        weight: λ.
     """
 
-    def __init__(self, ratio: float) -> None:
-        self.ratio = ratio
+    def __init__(self, ratio: float, weight: float) -> None:
+        self.ratio, self.weight = ratio, weight
         self._mean: float | None = None
 
     def is_due(self, iteration: int) -> bool:
         """Whether this iteration is to measure."""
-        return self._mean is None or iteration % EVERY == 0
+        return self._mean is None or iteration % _EVERY == 0
 
-    def weight(self, measured: float, weight: float) -> float:
-        """λ after a measurement.
+    def measured(self, ratio: float) -> None:
+        """Change λ after a measurement of ``spn_ratio``, the mean over ranks.
 
-        Args:
-            measured: ``spn_ratio``, the mean over ranks.
-            weight: λ with which it was measured.
-
-        Returns:
-            The new λ; the same where nothing can be told (negatives that equal the network, a loss of 0).
+        One that tells nothing (negatives that equal the network, a loss of 0) changes nothing.
         """
-        per_weight = measured / weight
+        per_weight = ratio / self.weight
         if not (math.isfinite(per_weight) and per_weight > 0):
-            return weight
+            return
         if self._mean is None:
             self._mean = per_weight
         else:
             change = min(max(per_weight / self._mean, 1 / _STEP), _STEP)
             self._mean *= change**_SHARE
-        return self.ratio / self._mean
+        self.weight = self.ratio / self._mean
 
     def state_dict(self) -> dict[str, float | None]:
         """What a resumed run needs."""
-        return {'mean': self._mean}
+        return {'mean': self._mean, 'weight': self.weight}
 
-    def load_state_dict(self, state: dict[str, float | None]) -> None:
+    def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from there."""
-        self._mean = state['mean']
+        self._mean, self.weight = state['mean'], state['weight']

@@ -10,6 +10,7 @@ from torch import nn
 from mclir_basicsr import checkpoint
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import ModelHistory
+from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.random_state import SeededModel
 from mclir_basicsr.weights import misfit, read_weights
 
@@ -18,6 +19,7 @@ class CheckpointModel(SeededModel):
     """SRModel whose files are BasicSR's, each whole or not there, with the history and the loss scale in the state."""
 
     history: ModelHistory | None
+    balance: Balance | None
     scaler: Any
 
     def load_network(
@@ -77,8 +79,10 @@ class CheckpointModel(SeededModel):
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'scaler': self.scaler.state_dict(),
         }
-        if self.history is not None:
-            state['history'] = self.history.state_dict()
+        for name in ('history', 'balance'):
+            part = getattr(self, name)
+            if part is not None:
+                state[name] = part.state_dict()
         checkpoint.save(state, Path(self.opt['path']['training_states']) / f'{current_iter}.state')
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
@@ -93,8 +97,10 @@ class CheckpointModel(SeededModel):
             super().resume_training(resume_state)
             if resume_state.get('scaler'):
                 self.scaler.load_state_dict(resume_state['scaler'])
-            if self.history is not None and 'history' in resume_state:
-                self.history.load_state_dict(resume_state['history'])
+            for name in ('history', 'balance'):
+                part = getattr(self, name)
+                if part is not None and name in resume_state:
+                    part.load_state_dict(resume_state[name])
         except (AssertionError, KeyError, RuntimeError, ValueError) as error:
             raise MclirError(
                 f'The state to resume does not fit this option file (network_g, optim_g, history): {error}\n'

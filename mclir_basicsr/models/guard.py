@@ -1,10 +1,10 @@
-"""Steps whose gradient is not finite: left out, counted, named, and the end of a run that makes only such."""
+"""Steps that are not finite: left out, counted, named, and the end of a run that makes only such."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim import Optimizer
 
 from mclir_basicsr.errors import MclirError
@@ -13,7 +13,9 @@ logger = logging.getLogger('basicsr')
 
 
 class Guard:
-    """Judges steps by the norm of their gradient, which after the reduction over ranks is the same on every one.
+    """Judges steps by their loss terms and the norm of their gradient, alike on every rank.
+
+    The terms count too: the gradient of an L1 loss is finite where the loss is not.
 
     With a fused optimizer on a GPU the host is not asked: the optimizer itself leaves a bad step out, as it does for
     torch.amp, and the counts stay on the device until :meth:`report`. Otherwise the host knows at once.
@@ -21,34 +23,44 @@ class Guard:
     Args:
         optimizer: Whose steps are judged.
         limit: So many bad steps in a row end the run.
+        scaled: The optimizer's step is torch.amp.GradScaler's, which heeds its own judgement only: the host is asked.
     """
 
-    def __init__(self, optimizer: Optimizer, limit: int) -> None:
+    def __init__(self, optimizer: Optimizer, limit: int, *, scaled: bool = False) -> None:
         group = optimizer.param_groups[0]
         device = group['params'][0].device
         self.limit = limit
-        self.on_device = bool(group.get('fused')) and device.type == 'cuda'
+        self.on_device = bool(group.get('fused')) and device.type == 'cuda' and not scaled
         self._optimizer = optimizer
         self._counts = torch.zeros(2, dtype=torch.long, device=device)  # in a row, and in all
-        self._names: tuple[str, ...] = ()
-        self._not_finite = torch.zeros(0, dtype=torch.bool, device=device)  # of the terms of the last bad step
+        self._finite: dict[str, Tensor] = {}  # terms of this step
+        self._finite_then: dict[str, Tensor] = {}  # terms of the last bad step
         self._told = 0
 
     @torch.no_grad()
-    def judge(self, norm: Tensor, terms: Mapping[str, Tensor]) -> Tensor:
-        """Take a step's gradient norm and loss terms down; returns whether the step is to be made (0-d, bool)."""
-        good = norm.isfinite()
+    def note(self, terms: Mapping[str, Tensor]) -> None:
+        """Take the loss terms of a batch down; of several, where they make one step."""
+        for name, value in terms.items():
+            self._finite[name] = value.isfinite().all() & self._finite.get(name, True)
+
+    @torch.no_grad()
+    def judge(self, norm: Tensor) -> Tensor:
+        """Whether the step is to be made (0-d, bool), by what was noted and the norm of the gradient."""
+        good = torch.stack([norm.isfinite(), *self._finite.values()]).all()
+        if distributed.is_available() and distributed.is_initialized():
+            votes = good.int()
+            distributed.all_reduce(votes, distributed.ReduceOp.MIN)
+            good = votes.bool()
         row, total = self._counts.unbind()
         self._counts = torch.stack([(row + 1) * ~good, total + ~good])
-        not_finite = torch.stack([~term.isfinite().all() for term in terms.values()])
-        if tuple(terms) != self._names:
-            self._names, self._not_finite = tuple(terms), torch.zeros_like(not_finite)
-        self._not_finite = torch.where(good, self._not_finite, not_finite)
+        before = self._finite_then
+        self._finite_then = {n: torch.where(good, before.get(n, value), value) for n, value in self._finite.items()}
+        self._finite = {}
         if self.on_device:
             self._optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
         return good
 
-    def report(self, iteration: int, hints: str) -> int:
+    def report(self, iteration: int, hints: Callable[[], str]) -> int:
         """Warn of bad steps since the last report; reads from the device.
 
         Args:
@@ -63,8 +75,8 @@ class Guard:
         """
         row, total = self._counts.tolist()
         if total > self._told:
-            names = [name for name, bad in zip(self._names, self._not_finite.tolist(), strict=True) if bad]
-            what = f'{", ".join(names)} not finite' if names else 'terms finite, but not the gradient'
+            names = [name for name, finite in self._finite_then.items() if not finite]
+            what = f'{", ".join(names)} not finite' if names else 'not finite: the gradient, or another rank'
             new = total - self._told
             logger.warning(
                 'Iteration %d: %d step(s) left out (%s); %d in a row, %d in all.', iteration, new, what, row, total
@@ -72,6 +84,6 @@ class Guard:
             self._told = total
         if row >= self.limit:
             raise MclirError(
-                f'Iteration {iteration}: {row} steps in a row had no finite gradient (train.max_bad_steps). {hints}'
+                f'Iteration {iteration}: {row} steps in a row had no finite gradient (train.max_bad_steps). {hints()}'
             )
         return total

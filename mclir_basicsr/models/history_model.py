@@ -1,6 +1,7 @@
 """HistoryModel: BasicSR's SRModel with the SPN term and the negative models behind it."""
 
 import functools
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -8,12 +9,14 @@ import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
 from mclir_basicsr.losses.spn_loss import gradient_ratio
+from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.compiler import check_compiler
+from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.saving import SavingModel
 from mclir_basicsr.models.schedule import make_optimizer, make_scheduler
 from mclir_basicsr.models.whole_images import WholeImageModel
@@ -24,8 +27,8 @@ class HistoryModel(WholeImageModel, SavingModel):
     """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
 
     Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
-    as SRModel does. Its checkpoints are ordinary BasicSR checkpoints; ``training_states/<iter>.state`` also holds
-    the history.
+    as SRModel does, given the same data: its random numbers are drawn per sample and step. Its checkpoints are
+    ordinary BasicSR checkpoints; ``training_states/<iter>.state`` also holds the history.
 
     Attributes:
         history: The negative models, a :class:`ModelHistory`; None without ``train.history``.
@@ -42,6 +45,8 @@ class HistoryModel(WholeImageModel, SavingModel):
         for warning in warnings:
             get_root_logger().warning(warning)
         self.history: ModelHistory | None = None
+        self.balance: Balance | None = None
+        self.log_dict: dict[str, float] = {}
         super().__init__(opt)
 
     def init_training_settings(self) -> None:
@@ -49,11 +54,16 @@ class HistoryModel(WholeImageModel, SavingModel):
         super().init_training_settings()
         own = self.own.train
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
+        self.guard = Guard(self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())
+        self._good = torch.ones((), dtype=torch.bool, device=self.device)  # whether the last optimizer step was made
         self.cri_spn: Any = None
         if own.spn_opt is not None and own.history is not None:
-            self.cri_spn = build_loss(own.spn_opt.model_dump()).to(self.device)
+            self.cri_spn = build_loss(own.spn_opt.model_dump(exclude={'balance'})).to(self.device)
+            if own.spn_opt.balance is not None:
+                self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
             self.history = self._start_history(own.history)
             self._spn_from = own.history.start_iter
+            # Measured: up to 14 % faster on a CPU, never slower. net_g keeps the layout of BasicSR's checkpoints.
             for frozen in (self.cri_spn.vgg, self.history):
                 frozen.to(memory_format=torch.channels_last)
         self._forward = self.net_g  # what a training step calls: net_g, or compiled with the same parameters
@@ -105,7 +115,7 @@ class HistoryModel(WholeImageModel, SavingModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One training step; with ``train.accumulate`` n the gradients of n calls make one optimizer step."""
-        own = self.own.train
+        self._iteration, own = current_iter, self.own.train
         last = current_iter % own.accumulate == 0  # of the calls that make an optimizer step
         if (current_iter - 1) % own.accumulate == 0:
             self.optimizer_g.zero_grad()
@@ -116,34 +126,80 @@ class HistoryModel(WholeImageModel, SavingModel):
         l_total = functools.reduce(torch.add, terms.values())
         if self.history is not None:
             if current_iter >= self._spn_from:
-                with self._autocast():
-                    l_spn = self.cri_spn(output, self.history(self.lq))
-                terms |= {'l_spn': l_spn, 'spn_dist': -l_spn / self.cri_spn.loss_weight}
-                if current_iter % self.opt['logger']['print_freq'] == 0:
-                    scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
-                    terms['spn_ratio'] = gradient_ratio(scale(l_spn), scale(l_total), output)
+                l_spn = self._spn_term(current_iter, output, l_total, terms)
                 l_total = l_total + l_spn
             if last:
                 self.history.refresh_adaptive(self.get_bare_model(self.net_g), output, self.gt)
 
         self.scaler.scale(l_total / own.accumulate).backward()
-        if last:
-            terms |= self._optimizer_step()
-        if self.history is not None:
-            self.history.refresh(self.get_bare_model(self.net_g), current_iter)
         # Reading a value waits for the GPU, so it is left to get_current_log.
         self._terms = {name: value.detach() for name, value in terms.items()}
+        self.guard.note({name: value for name, value in self._terms.items() if name.startswith('l_')})
+        if last:
+            self._optimizer_step(current_iter)
+        if self.history is not None and self.history.is_due(current_iter) and self._good:
+            self.history.refresh(self.get_bare_model(self.net_g), current_iter)
 
-    def _optimizer_step(self) -> dict[str, Tensor]:
-        terms = {}
-        if self.own.train.grad_clip_norm is not None:
-            self.scaler.unscale_(self.optimizer_g)
-            terms['grad_norm'] = nn.utils.clip_grad_norm_(self.net_g.parameters(), self.own.train.grad_clip_norm)
-        self.scaler.step(self.optimizer_g)
+    def _spn_term(self, current_iter: int, output: Tensor, l_rec: Tensor, terms: dict[str, Tensor]) -> Tensor:
+        """The SPN term of this step, taken down in terms; with ``spn_opt.balance`` λ is adjusted first."""
+        with self._autocast():
+            l_spn = self.cri_spn(output, self.history(self.lq))  # type: ignore[misc]
+        measured = {}
+        is_logged = current_iter % self.opt['logger']['print_freq'] == 0
+        is_due = self.balance is not None and self.balance.is_due(current_iter)
+        if is_logged or is_due:
+            scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
+            ratio = gradient_ratio(scale(l_spn), scale(l_rec), output)
+            if is_due:
+                change = self._adjust_weight(ratio)
+                l_spn, ratio = change * l_spn, change * ratio
+            if is_logged:
+                measured['spn_ratio'] = ratio
+        terms |= {'l_spn': l_spn, 'spn_dist': -l_spn / self.cri_spn.loss_weight} | measured
+        if self.balance is not None:
+            terms['spn_weight'] = torch.full_like(l_spn, self.balance.weight)
+        return l_spn
+
+    def _adjust_weight(self, ratio: Tensor) -> float:
+        """Let λ follow the measured ratio; returns by what factor it changed, the same on every rank."""
+        mean, before = ratio.detach().clone(), self.cri_spn.loss_weight
+        if self.opt['dist']:
+            distributed.all_reduce(mean)
+            mean /= self.opt['world_size']
+        self.balance.measured(mean.item())  # type: ignore[union-attr]
+        self.cri_spn.loss_weight = self.balance.weight  # type: ignore[union-attr]
+        return self.cri_spn.loss_weight / before
+
+    def _optimizer_step(self, current_iter: int) -> None:
+        """Step and average, unless the gradient is not finite."""
+        limit = self.own.train.grad_clip_norm
+        self.scaler.unscale_(self.optimizer_g)
+        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), math.inf if limit is None else limit)
+        self._good = self.guard.judge(norm)
+        if limit is not None:
+            self._terms['grad_norm'] = norm
+        if self.guard.on_device:
+            self.scaler.step(self.optimizer_g)
+            self._model_ema_if_good()
+        elif self._good:
+            self.scaler.step(self.optimizer_g)
+            if self.ema_decay > 0:
+                self.model_ema(decay=self.ema_decay)
+        else:
+            self.guard.report(current_iter, self._hints)
         self.scaler.update()
-        if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
-        return terms
+
+    def _hints(self) -> str:
+        """What helps where a run ends for want of good steps."""
+        states = [int(file.stem) for file in self._folder('training_states').glob('*.state') if file.stem.isdecimal()]
+        saved = f'The last good checkpoint is that of iteration {max(states)}.' if states else 'Nothing was saved yet.'
+        if self.cri_spn is None:
+            return f'{saved} Lower the learning rate or set train.grad_clip_norm.'
+        ratio = self.log_dict.get('spn_ratio', math.nan)
+        return (
+            f'λ is {self.cri_spn.loss_weight:.3g}, and spn_ratio was {ratio:.3g} when it was last logged. {saved} '
+            'Lower λ (spn_opt.loss_weight) or the learning rate, or set spn_opt.margin or train.grad_clip_norm.'
+        )
 
     @torch.no_grad()
     def model_ema(self, decay: float = 0.999) -> None:
@@ -151,6 +207,15 @@ class HistoryModel(WholeImageModel, SavingModel):
         mean, current = list(self.net_g_ema.parameters()), list(self.get_bare_model(self.net_g).parameters())
         torch._foreach_mul_(mean, decay)
         torch._foreach_add_(mean, current, alpha=1 - decay)
+
+    @torch.no_grad()
+    def _model_ema_if_good(self) -> None:
+        """The same where only the device knows whether the step was made."""
+        if self.ema_decay > 0:
+            mean, current = list(self.net_g_ema.parameters()), list(self.get_bare_model(self.net_g).parameters())
+            moves = torch._foreach_sub(current, mean)
+            torch._foreach_mul_(moves, self._good * (1 - self.ema_decay))
+            torch._foreach_add_(mean, moves)
 
     def _reconstruction_terms(self, output: Tensor) -> OrderedDict[str, Tensor]:
         terms = OrderedDict()
@@ -165,12 +230,27 @@ class HistoryModel(WholeImageModel, SavingModel):
         dtype = PRECISIONS[self.own.train.amp or 'fp32']
         return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
 
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Go on from a ``.state`` (CheckpointModel), with its λ where that follows the measurements."""
+        super().resume_training(resume_state)
+        if self.balance is not None:
+            self.cri_spn.loss_weight = self.balance.weight
+
     def get_current_log(self) -> dict[str, float]:
         """Values of the last step by name, means over ranks: losses, ``spn_dist``, ``neg_refresh``, and the like.
 
         Call it on every rank. ``spn_ratio`` is there at iterations that ``logger.print_freq`` logs.
         """
+        last_ratio = self.log_dict.get('spn_ratio', 0.0)
         self.log_dict = self.reduce_loss_dict(self._terms)
         if self.history is not None:
             self.log_dict['neg_refresh'] = sum(self.history.refreshes)
+        if math.inf > self.log_dict.get('spn_ratio', last_ratio) > 1 >= last_ratio:
+            get_root_logger().warning(
+                f'spn_ratio is {self.log_dict["spn_ratio"]:.3g}: the SPN term pushes harder than the reconstruction '
+                'loss pulls, and has no bound. Lower spn_opt.loss_weight, or set spn_opt.balance or spn_opt.margin.'
+            )
+        bad_steps = self.guard.report(self._iteration, self._hints)
+        if bad_steps:
+            self.log_dict['bad_steps'] = bad_steps
         return self.log_dict

@@ -19,6 +19,12 @@ def trim(models: Path, states: Path, last: int) -> None:
             network.unlink()
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a kill during a save left."""
+    for file in folder.glob('*.tmp'):
+        file.unlink()
+
+
 def is_best(record: Path, value: float, higher: bool) -> bool:
     """Whether a figure is better than the recorded one; without a record it is."""
     try:

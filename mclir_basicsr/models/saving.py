@@ -51,6 +51,13 @@ class SavingModel(CheckpointModel):
         if keep is not None and keep.last is not None and current_iter != -1 and self.opt['rank'] == 0:
             retention.trim(self._folder('models'), self._folder('training_states'), keep.last)
 
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Go on from a ``.state`` (CheckpointModel)."""
+        super().resume_training(resume_state)
+        if self.opt['rank'] == 0:
+            for folder in ('models', 'training_states'):
+                retention.sweep(self._folder(folder))
+
     def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: Any) -> None:
         """Keep the best figure, and its network where ``train.keep.best`` is this metric of the first data set."""
         super()._update_best_metric_result(dataset_name, metric, val, current_iter)

@@ -12,6 +12,7 @@ from recipe import example_input
 from torch.nn import functional as F
 
 from mclir_basicsr import SPNLoss
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.spn_loss import feature_distance, gradient_ratio
 
 
@@ -180,3 +181,21 @@ def test_impossible_arguments_are_named(arguments, message):
 def test_negatives_of_another_shape(loss, shape):
     with pytest.raises(ValueError, match=r'output is \(2, 3, 8, 8\) and negatives are \(' + ', '.join(map(str, shape))):
         loss(torch.rand(2, 3, 8, 8), torch.rand(shape))
+
+
+def test_beyond_the_margin_nothing_pushes():
+    """Two negatives: one nearer than the margin, which pushes as without it, one farther, which does not."""
+    output = torch.rand(1, 3, 16, 16, requires_grad=True)
+    near, far = output.detach() + 0.01, 1 - output.detach()
+    free = SPNLoss(loss_weight=1.0, weights='random', layer_weights={'relu1_1': 1.0})
+    near_distance, far_distance = (-free(output, negative[None]).item() for negative in (near, far))
+    assert near_distance < far_distance
+    margin = (near_distance + far_distance) / 2
+    bound = SPNLoss(loss_weight=1.0, weights='random', layer_weights={'relu1_1': 1.0}, margin=margin)
+    loss = bound(output, torch.stack([near, far]))
+    assert loss.item() == pytest.approx(-(near_distance + margin) / 2)
+    (gradient,) = torch.autograd.grad(loss, output)
+    (expected,) = torch.autograd.grad(free(output, near[None]) / 2, output)
+    torch.testing.assert_close(gradient, expected)
+    with pytest.raises(MclirError, match='margin must be above 0'):
+        SPNLoss(weights='random', margin=0.0)

@@ -90,12 +90,16 @@ class Reads(TorchDispatchMode):
 
 @pytest.mark.parametrize('train', [{}, {'amp': 'bf16'}, {'grad_clip_norm': 0.1}, {'history': {'precision': 'bf16'}}])
 def test_a_step_reads_nothing_on_the_host(options, train):
-    model = build(options, **train)
+    """With a fused optimizer, as on a GPU by default; only a refresh asks whether the last step was made."""
+    model = build(options, optim_g={'type': 'SGD', 'lr': 0.1, 'fused': True}, **train)
+    model.guard.on_device = True  # the CPU's fused optimizer heeds the same flag
     feed(model, 1)
     with Reads() as reads:
-        for t in range(1, 4):
+        for t in (5, 7, 11):
             model.optimize_parameters(t)
         assert reads.count == 0
+        model.optimize_parameters(12)
+        assert reads.count == 1
         model.get_current_log()
         assert reads.count > 0
 

@@ -15,29 +15,41 @@ def guard():
     return Guard(torch.optim.Adam(nn.Linear(2, 2).parameters()), limit=3)
 
 
+def judge(guard, norm, **terms):
+    guard.note({'l_pix': ONE, 'l_spn': ONE} | terms)
+    return guard.judge(norm)
+
+
+def test_batches_of_one_step_count_together(guard):
+    guard.note({'l_pix': NAN})
+    guard.note({'l_pix': ONE})
+    assert not guard.judge(ONE)
+    assert judge(guard, ONE)
+
+
 def test_bad_steps_are_told_once_with_their_terms(guard, caplog):
-    assert guard.judge(ONE, {'l_pix': ONE, 'l_spn': ONE})
-    assert guard.report(1, '') == 0
+    assert judge(guard, ONE)
+    assert guard.report(1, str) == 0
     assert caplog.text == ''
-    assert not guard.judge(NAN, {'l_pix': ONE, 'l_spn': NAN})
-    assert guard.judge(ONE, {'l_pix': ONE, 'l_spn': ONE})
-    assert guard.report(3, '') == 1
+    assert not judge(guard, ONE, l_spn=NAN)  # the gradient of an L1 loss is finite where the loss is not
+    assert judge(guard, ONE)
+    assert guard.report(3, str) == 1
     assert 'Iteration 3: 1 step(s) left out (l_spn not finite); 0 in a row, 1 in all.' in caplog.text
-    assert not guard.judge(torch.tensor(float('inf')), {'l_pix': ONE, 'l_spn': ONE})
-    assert guard.report(4, '') == 2
-    assert 'terms finite, but not the gradient' in caplog.text
+    assert not judge(guard, torch.tensor(float('inf')))
+    assert guard.report(4, str) == 2
+    assert 'not finite: the gradient' in caplog.text
     assert caplog.text.count('left out') == 2
-    guard.report(4, '')
+    guard.report(4, str)
     assert caplog.text.count('left out') == 2
 
 
 def test_only_bad_steps_in_a_row_end_the_run(guard):
     for norm in (NAN, NAN, ONE, NAN, NAN):
-        guard.judge(norm, {'l_pix': norm})
-        guard.report(1, '')
-    guard.judge(NAN, {'l_pix': NAN})
+        judge(guard, norm)
+        guard.report(1, str)
+    judge(guard, NAN)
     with pytest.raises(MclirError, match=r'Iteration 9: 3 steps in a row .* the hints'):
-        guard.report(9, 'the hints')
+        guard.report(9, lambda: 'the hints')
 
 
 def test_a_fused_optimizer_leaves_the_step_out_itself():
@@ -49,7 +61,7 @@ def test_a_fused_optimizer_leaves_the_step_out_itself():
     for norm, moves in ((ONE, True), (NAN, False), (ONE, True)):
         before = net.weight.detach().clone()
         net(torch.ones(1, 2)).sum().backward()
-        guard.judge(norm, {'l_pix': norm})
+        judge(guard, norm)
         optimizer.grad_scale = None
         optimizer.step()
         assert torch.equal(net.weight, before) != moves

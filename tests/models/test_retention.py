@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mclir_basicsr.models.retention import is_best, trim, write_record
+from mclir_basicsr.models.retention import is_best, sweep, trim, write_record
 
 
 @given(st.sets(st.integers(1, 10**6), max_size=8), st.integers(1, 5))
@@ -32,3 +32,10 @@ def test_best_by_the_record(tmp_path, higher, better, worse):
     assert not is_best(record, 30.0, higher)
     record.write_text('{"val')
     assert is_best(record, worse, higher)
+
+
+def test_what_a_kill_left_is_swept_away(tmp_path):
+    for name in ('5.state', '6.state.123.tmp', 'net_g_6.pth.123.tmp'):
+        (tmp_path / name).touch()
+    sweep(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ['5.state']

@@ -1,0 +1,91 @@
+"""Bad steps and a λ that follows: what they do to a run."""
+
+import copy
+
+import pytest
+import torch
+from basicsr.models import build_model
+from basicsr.utils import get_root_logger
+from test_history_model import SPN, equal, step
+
+from mclir_basicsr.errors import MclirError
+
+
+def everything(model):
+    parts = (model.net_g, model.net_g_ema, model.optimizer_g, model.history)
+    return copy.deepcopy([part.state_dict() for part in parts])
+
+
+NAN = torch.full((2, 3, 24, 24), float('nan'))
+
+
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('amp', [None, 'bf16', 'fp16'])
+def test_a_bad_step_changes_nothing(options, caplog, fused, amp):
+    """Iteration 2 would refresh a negative. With a fused optimizer on a GPU only the device knows of the bad step."""
+    train = SPN | {'amp': amp, 'optim_g': {'type': 'Adam', 'lr': 1e-3, 'fused': fused}}
+    model = build_model(options(train=train))
+    model.guard.on_device = fused and amp != 'fp16'
+    step(model, 1)
+    before = everything(model)
+    assert 'bad_steps' not in model.get_current_log()
+    assert step(model, 2, gt=NAN)['bad_steps'] == 1
+    assert equal(everything(model), before)
+    assert 'Iteration 2: 1 step(s) left out (l_pix not finite' in caplog.text
+    assert step(model, 3)['bad_steps'] == 1
+    assert not equal(everything(model), before)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_bad_steps_in_a_row_end_the_run(options, fused):
+    train = SPN | {'max_bad_steps': 3, 'optim_g': {'type': 'Adam', 'lr': 1e-3, 'fused': fused}}
+    model = build_model(options(train=train))
+    model.guard.on_device = fused
+    step(model, 1)
+    model.save(0, 1)
+    for iteration in (2, 3):
+        step(model, iteration, gt=NAN)
+    message = r'Iteration 4: 3 steps in a row .* λ is 0\.1, and spn_ratio was .* iteration 1\. Lower λ'
+    with pytest.raises(MclirError, match=message):
+        step(model, 4, gt=NAN)
+
+
+def test_a_term_that_wins_is_told_when_it_begins_to(options, caplog):
+    spn = SPN['spn_opt'] | {'loss_weight': 1e4}
+    model = build_model(options(train=SPN | {'spn_opt': spn}))
+    for iteration in (1, 2, 3):
+        assert step(model, iteration)['spn_ratio'] > 1
+    assert caplog.text.count('pushes harder than') == 1
+
+
+def test_balance_keeps_the_ratio(options):
+    spn = {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'balance': 0.05}
+    model = build_model(options(train=SPN | {'spn_opt': spn}))
+    first = step(model, 1)
+    assert first['spn_ratio'] == pytest.approx(0.05, rel=1e-4)
+    assert first['l_spn'] == pytest.approx(-first['spn_weight'] * first['spn_dist'], rel=1e-4)
+    second = step(model, 2)  # not measured: λ stays
+    assert second['spn_weight'] == first['spn_weight']
+    # λ of the step's gradient is the one that is logged
+    assert second['l_spn'] == pytest.approx(-first['spn_weight'] * second['spn_dist'], rel=1e-4)
+
+
+def test_a_resumed_balance_has_its_weight(options, tmp_path):
+    spn = {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'balance': 0.05}
+    model = build_model(options(train=SPN | {'spn_opt': spn}))
+    step(model, 1)
+    model.save(0, 1)
+    resumed = build_model(options(train=SPN | {'spn_opt': spn}))
+    resumed.resume_training(torch.load(tmp_path / 'training_states' / '1.state', weights_only=True))
+    assert resumed.cri_spn.loss_weight == model.cri_spn.loss_weight != 1e-3
+
+
+def test_balance_and_loss_weight_exclude_each_other(options):
+    with pytest.raises(MclirError, match=r'train\.spn_opt: balance takes the place of loss_weight'):
+        build_model(options(train=SPN | {'spn_opt': SPN['spn_opt'] | {'balance': 0.05}}))
+
+
+@pytest.fixture(autouse=True)
+def _heard(monkeypatch):
+    """BasicSR's logger passes nothing on once it is set up."""
+    monkeypatch.setattr(get_root_logger(), 'propagate', True)
