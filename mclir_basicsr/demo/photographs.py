@@ -1,10 +1,15 @@
 """Pairs of the demo: photographs that ship inside scikit-image, reduced by 2."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from mclir_basicsr.data.prepare import prepare
+from mclir_basicsr.data.recipes import Layout, Part, Recipe
+from mclir_basicsr.data.source import Window
+from mclir_basicsr.whole_file import whole_file
 
 SCALE = 2
 TILE = 120  # pixels; training reads small files faster than whole photographs
@@ -13,42 +18,36 @@ TILE = 120  # pixels; training reads small files faster than whole photographs
 TRAIN = ('astronaut', 'coffee', 'stereo_motorcycle')
 HELD_OUT = ('chelsea', 'rocket')
 
+_RECIPE = Recipe(
+    'photographs',
+    (
+        Part('train', (Layout('train', 'train'),), scales=(SCALE,), patch=24, window=Window(TILE, TILE, TILE)),
+        Part('held-out', (Layout('held-out', 'held-out'),), scales=(SCALE,)),
+    ),
+)
+
 
 def write_pairs(folder: Path) -> None:
-    """Write ``train`` (tiles) and ``held-out`` (whole photographs) with ``gt`` and ``lq`` in each, as PNG.
+    """Write ``train`` (tiles) and ``held-out`` (whole photographs), ``gt`` and ``lq`` in each, by ``mclir prepare``.
 
-    lq is the bicubic reduction of MATLAB's imresize, which BasicSR implements.
+    The photographs themselves stay in ``originals``; lq is their bicubic reduction as MATLAB's imresize makes it. What
+    is there already is left alone.
     """
-    from basicsr.utils.matlab_functions import imresize
-
-    for part, names, cut in (('train', TRAIN, _tiles), ('held-out', HELD_OUT, _whole)):
+    originals = folder / 'originals'
+    for part, names in (('train', TRAIN), ('held-out', HELD_OUT)):
+        (originals / part).mkdir(parents=True, exist_ok=True)
         for name in names:
-            for suffix, gt in cut(_photograph(name)):
-                reduced = imresize(gt.astype(np.float64) / 255, 1 / SCALE)
-                lq = (reduced.clip(0, 1) * 255).round().astype(np.uint8)
-                for kind, image in (('gt', gt), ('lq', lq)):
-                    file = folder / part / kind / f'{name}{suffix}.png'
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    Image.fromarray(image).save(file)
+            file = originals / part / f'{name}.png'
+            if not file.exists():
+                with whole_file(file) as stream:
+                    Image.fromarray(_photograph(name)).save(stream, 'png')
+    prepare(_RECIPE, originals, folder, form='folder', make_lr=SCALE, progress=False)
 
 
 def _photograph(name: str) -> np.ndarray:
-    """(H, W, 3), uint8, RGB, cropped to a multiple of the scale."""
+    """(H, W, 3), uint8, RGB."""
     from skimage import data
 
     load: Callable[[], np.ndarray | tuple[np.ndarray, ...]] = getattr(data, name)
     loaded = load()
-    image = loaded[0] if isinstance(loaded, tuple) else loaded
-    height, width = (side // SCALE * SCALE for side in image.shape[:2])
-    return image[:height, :width]
-
-
-def _whole(image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    yield '', image
-
-
-def _tiles(image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    rows, columns = (range(0, side - TILE + 1, TILE) for side in image.shape[:2])
-    for top in rows:
-        for left in columns:
-            yield f'_{top}_{left}', image[top : top + TILE, left : left + TILE]
+    return loaded[0] if isinstance(loaded, tuple) else loaded
