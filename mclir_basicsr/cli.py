@@ -11,7 +11,7 @@ from mclir_basicsr import __version__
 from mclir_basicsr.errors import MclirError
 
 if TYPE_CHECKING:
-    from mclir_basicsr.data.recipes import Recipe
+    from mclir_basicsr.data.layout import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception) -> int:
-    sys.stderr.write(f'mclir: error: {error}\n')
+    message = str(error)
+    if message.startswith('Caught MclirError in DataLoader worker'):  # PyTorch puts the worker's traceback before it
+        message = message.rpartition('MclirError: ')[2].rstrip()
+    sys.stderr.write(f'mclir: error: {message}\n')
     return 2
 
 
@@ -122,10 +125,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no whole number above 0')
+    return int(text)
 
 
 def _pipeline(name: str, flags: list[str]) -> int:
@@ -134,10 +136,13 @@ def _pipeline(name: str, flags: list[str]) -> int:
     from mclir_basicsr.plugin import register
 
     register()
-    if name == 'train' and opt is not None and _is_first_rank():
-        from mclir_basicsr.preflight import check
+    if opt is not None and _is_first_rank():
+        from mclir_basicsr.preflight import check, check_test
 
-        check(opt, Path.cwd(), auto_resume='--auto_resume' in flags)
+        if name == 'train':
+            check(opt, Path.cwd(), auto_resume='--auto_resume' in flags, here=True)
+        else:
+            check_test(opt, Path.cwd())
     sys.argv = [f'mclir {name}', *flags]
     root = str(Path.cwd())
     if name == 'train':
@@ -238,7 +243,7 @@ def _recipe(options: argparse.Namespace) -> 'tuple[Recipe, Path]':
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from mclir_basicsr.data.prepare import verify_tree
+    from mclir_basicsr.data.verify import verify_tree
 
     images, faults = verify_tree(options.folder)
     _say(*faults, f'{images} images read, {len(faults)} faults')

@@ -11,6 +11,7 @@ from pathlib import Path
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.whole_file import whole_file
 
+PARTIAL = '.partial'
 _JOURNAL = '.mclir.json'
 
 
@@ -52,6 +53,21 @@ def visible_files(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if not file.name.startswith('.')]
 
 
+def finished(target: Path, plan: str) -> Journal | None:
+    """Journal of ``target`` where an earlier call with the same plan finished it; None where nothing is there.
+
+    Raises:
+        MclirError: It exists with another plan, or is none of ours.
+    """
+    if not target.exists():
+        return None
+    journal = read_journal(target)
+    if journal is None or journal.plan != plan:
+        what = 'is none of ours' if journal is None else 'was made from other images or with other settings'
+        raise MclirError(f'{target} exists already and {what}. Remove it or choose another --out.')
+    return journal
+
+
 @contextmanager
 def unfinished(target: Path, plan: str) -> Iterator[tuple[Path, Journal]]:
     """The unfinished folder of ``target``, new or as an interrupted call with the same plan left it.
@@ -63,7 +79,7 @@ def unfinished(target: Path, plan: str) -> Iterator[tuple[Path, Journal]]:
         MclirError: Another process is at it, or it is none of ours.
         OSError: It could not be made.
     """
-    folder = target.with_name(f'{target.name}.partial')
+    folder = target.with_name(f'{target.name}{PARTIAL}')
     folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         journal = read_journal(folder)

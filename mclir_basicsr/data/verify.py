@@ -1,6 +1,7 @@
 """Reading back every image of a database or folder."""
 
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import numpy as np
 
 from mclir_basicsr.data.database import META_INFO
 from mclir_basicsr.data.header import image_shape
-from mclir_basicsr.data.unfinished import read_journal, visible_files
+from mclir_basicsr.data.unfinished import PARTIAL, read_journal, visible_files
 from mclir_basicsr.errors import MclirError
 
 _META_LINE = re.compile(r'([^.]+)\.\S+ \((\d+),(\d+),(\d+)\) \d+')
@@ -40,6 +41,29 @@ def verify(target: Path) -> list[str]:
     if journal is None:
         raise MclirError(f'{target} is neither an LMDB database nor a folder of images that was made by prepare.')
     return _verify_folder(target, journal.images)
+
+
+def verify_tree(folder: Path) -> tuple[int, list[str]]:
+    """Read every image below a folder that ``mclir prepare`` wrote to, or of one LMDB or folder of images.
+
+    Returns:
+        How many images were to be read, and a line for each fault.
+
+    Raises:
+        MclirError: There is nothing of the kind.
+    """
+    targets = {Path(path): read_journal(Path(path)) for path, _, _ in os.walk(folder)}
+    targets = {path: journal for path, journal in targets.items() if journal or (path / META_INFO).is_file()}
+    if not targets:
+        raise MclirError(f'{folder} holds no LMDB, and no folder of images that mclir prepare wrote.')
+    images, faults = 0, []
+    for path, journal in sorted(targets.items()):
+        if path.suffix == PARTIAL:
+            faults.append(f'{path}: unfinished; run the same mclir prepare again')
+            continue
+        images += journal.images if journal else len((path / META_INFO).read_bytes().splitlines())
+        faults += [f'{path}: {fault}' for fault in verify(path)]
+    return images, faults
 
 
 def _verify_folder(folder: Path, images: int) -> list[str]:

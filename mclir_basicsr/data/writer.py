@@ -17,8 +17,10 @@ from mclir_basicsr.data.entries import Entry
 from mclir_basicsr.data.image_folder import ImageFolder
 from mclir_basicsr.data.pool import make_all
 from mclir_basicsr.data.source import Source
-from mclir_basicsr.data.unfinished import Journal, finish, read_journal, unfinished, write_journal
+from mclir_basicsr.data.unfinished import Journal, finish, finished, unfinished, write_journal
 from mclir_basicsr.errors import MclirError
+
+Form = Literal['lmdb', 'folder']
 
 # An interrupted call loses no more work than this, and no more is held in memory.
 _BATCH_BYTES = 16 * 2**20
@@ -43,7 +45,7 @@ def write(
     total: int,
     target: Path,
     *,
-    form: Literal['lmdb', 'folder'],
+    form: Form,
     jobs: int,
     plan: str,
     progress: bool = True,
@@ -72,8 +74,9 @@ def write(
     """
     if jobs < 1:
         raise MclirError(f'jobs must be at least 1, but is {jobs}.')
-    if target.exists():
-        return Written(0, _finished(target, plan).images)
+    done = finished(target, plan)
+    if done is not None:
+        return Written(0, done.images)
     with _disk_errors_named(target), unfinished(target, plan) as (folder, before):
         store = Database(folder, before.images) if form == 'lmdb' else ImageFolder(folder)
         rest = islice(_checked(sources), before.sources, None)
@@ -84,14 +87,6 @@ def write(
             _check_count(store.count(), after.images, folder)
         finish(folder, target)
     return Written(after.images - before.images, before.images)
-
-
-def _finished(target: Path, plan: str) -> Journal:
-    journal = read_journal(target)
-    if journal is None or journal.plan != plan:
-        what = 'is none of ours' if journal is None else 'was made from other images or with other settings'
-        raise MclirError(f'{target} exists already and {what}. Remove it or choose another --out.')
-    return journal
 
 
 def _fill(store: Database | ImageFolder, made: Iterable[list[Entry]], folder: Path, journal: Journal) -> Journal:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mclir_basicsr.data.layout import Layout, Part, Recipe
 from mclir_basicsr.data.prepare import prepare
-from mclir_basicsr.data.recipes import Layout, Part, Recipe
 from mclir_basicsr.data.source import Window
 from mclir_basicsr.whole_file import whole_file
 

@@ -8,204 +8,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 from basicsr.data import build_dataset
-from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from conftest import run
+from trees import TREES, blocks, noise, plain, plant, read, super_resolution, write
 
 from mclir_basicsr import cli
 from mclir_basicsr.data import check
 from mclir_basicsr.data.pairing import regex
-from mclir_basicsr.data.prepare import prepare, verify_tree
+from mclir_basicsr.data.prepare import prepare
 from mclir_basicsr.data.recipes import RECIPES, own_pairs, recipe
 from mclir_basicsr.errors import MclirError
 
 
-def plain(height, width, shade):
-    return np.full((height, width, 3), (shade, 255 - shade, 7), np.uint8)
-
-
-def write(file, image):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(file), image)
-
-
-def plant(root, pairs):
-    """Write pairs of a data set: each gt image has a colour of its own, and so have the lq images that belong to it.
-
-    pairs: (gt file, gt height and width, lq file, lq height and width).
-    """
-    shades = {}
-    for gt, gt_size, lq, lq_size in pairs:
-        shade = shades.setdefault(gt, 20 * (len(shades) + 1))
-        write(root / gt, plain(*gt_size, shade))
-        write(root / lq, plain(*lq_size, shade))
-
-
-def super_resolution(gt, lq, sizes, scales=(2, 3, 4)):
-    return [
-        (gt.format(name), (height, width), lq.format(name, s=s), (height // s, width // s))
-        for s in scales
-        for name, (height, width) in sizes.items()
-    ]
-
-
-def same_size(gt, lq, count, size):
-    return [(gt.format(i), size, lq.format(i), size) for i in range(1, count + 1)]
-
-
-# name of the case: recipe, pairs as published, images read per phase of each block
-TREES = {
-    'div2k': (
-        'div2k',
-        super_resolution(
-            'DIV2K/DIV2K_train_HR/{}.png',
-            'DIV2K/DIV2K_train_LR_bicubic/X{s}/{}x{s}.png',
-            {'0001': (480, 720), '0002': (492, 480)},
-        )
-        + super_resolution(
-            'DIV2K/DIV2K_valid_HR/{}.png', 'DIV2K/DIV2K_valid_LR_bicubic/X{s}/{}x{s}.png', {'0801': (36, 48)}
-        ),
-        [{'train': 4, 'val': 1}] * 3,
-    ),
-    'df2k': (
-        'df2k',
-        super_resolution(
-            'DIV2K/DIV2K_train_HR/{}.png', 'DIV2K/DIV2K_train_LR_bicubic/X{s}/{}x{s}.png', {'0001': (480, 480)}, [4]
-        )
-        + super_resolution(
-            'Flickr2K/Flickr2K_HR/{}.png',
-            'Flickr2K/Flickr2K_LR_bicubic/X{s}/{}x{s}.png',
-            {'000001': (480, 720)},
-            [4],
-        ),
-        [{'train': 3}],
-    ),
-    'sr-benchmarks': (
-        'sr-benchmarks',
-        super_resolution('Set5/GTmod12/{}.png', 'Set5/LRbicx{s}/{}.png', {'baby': (24, 36), 'bird': (36, 36)})
-        + super_resolution('B100/GTmod12/{}.png', 'B100/LRbicx{s}/{}.png', {'101085': (24, 36)}, [2]),
-        [{'val_1': 2, 'val_2': 1}, {'val': 2}, {'val': 2}],
-    ),
-    'sr-benchmarks of EDSR': (  # gt is not cut to a multiple of the scale there
-        'sr-benchmarks',
-        super_resolution(
-            'benchmark/Set14/HR/{}.png', 'benchmark/Set14/LR_bicubic/X{s}/{}x{s}.png', {'zebra': (31, 47)}
-        ),
-        [{'val': 1}] * 3,
-    ),
-    'reside-its': (
-        'reside-its',
-        [
-            (f'ITS/clear/{clear}.png', (64, 72), f'ITS/hazy/{clear}_{i}_0.9{i}17.png', (44, 52))
-            for clear in (1, 2, 10)
-            for i in range(1, 11)
-        ],
-        [{'train': 30}],
-    ),
-    'reside-its as DehazeFormer has it': (
-        'reside-its',
-        same_size('RESIDE-IN/train/GT/{}_1.png', 'RESIDE-IN/train/hazy/{}_1.png', 3, (40, 48)),
-        [{'train': 3}],
-    ),
-    'reside-ots': (
-        'reside-ots',
-        [
-            (f'OTS/clear/{clear}.jpg', (48, 64), f'OTS/hazy/{clear}_{a}_{b}.jpg', (48, 64))
-            for clear in ('0005', '0008')
-            for a in (0.8, 0.85, 0.9, 0.95, 1)
-            for b in (0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2)
-        ],
-        [{'train': 70}],
-    ),
-    'sots': (
-        'sots',
-        [
-            (f'SOTS/indoor/clear/{clear}.png', (48, 64), f'SOTS/indoor/hazy/{clear}_{i}.png', (28, 44))
-            for clear in (1400, 1401)
-            for i in range(1, 6)
-        ]
-        + [
-            (f'SOTS/outdoor/clear/000{i}.png', (30, 40), f'SOTS/outdoor/hazy/000{i}_0.8_0.2.jpg', (30, 40))
-            for i in (1, 2)
-        ],
-        [{'val_1': 10, 'val_2': 2}],
-    ),
-    'sots as DehazeFormer has it': (
-        'sots',
-        same_size('RESIDE-OUT/test/GT/{}_0.8_0.2.jpg', 'RESIDE-OUT/test/hazy/{}_0.8_0.2.jpg', 2, (30, 40)),
-        [{'val': 2}],
-    ),
-    'reside6k': (
-        'reside6k',
-        same_size('RESIDE-6K/train/GT/{}.jpg', 'RESIDE-6K/train/hazy/{}.jpg', 3, (40, 48))
-        + same_size('RESIDE-6K/test/GT/{}.jpg', 'RESIDE-6K/test/hazy/{}.jpg', 2, (40, 48)),
-        [{'train': 3, 'val': 2}],
-    ),
-    'rain200l': (
-        'rain200l',
-        same_size('groundtruth/norain-{}.png', 'input/rain-{}.png', 3, (40, 48)),
-        [{'train': 3}],
-    ),
-    'rain200h': (
-        'rain200h',
-        same_size('Rain200H/train/target/{}.png', 'Rain200H/train/input/{}.png', 3, (40, 48))
-        + same_size('Rain200H/test/target/{}.png', 'Rain200H/test/input/{}.png', 2, (40, 48)),
-        [{'train': 3, 'val': 2}],
-    ),
-    'rain100': (
-        'rain100',
-        same_size('Rain100L/target/{}.png', 'Rain100L/input/{}.png', 2, (40, 48))
-        + same_size('Rain100H/groundtruth/norain-{}.png', 'Rain100H/input/rain-{}.png', 2, (40, 48)),
-        [{'val_1': 2, 'val_2': 2}],
-    ),
-    'ddn': (
-        'ddn',
-        [(f'groundtruth/{i}.jpg', (40, 48), f'input/{i}_{k}.jpg', (40, 48)) for i in (1, 900) for k in range(1, 15)],
-        [{'train': 28}],
-    ),
-    'did': (
-        'did',
-        same_size('DID-MDN/groundtruth/{}.jpg', 'DID-MDN/input/{}.jpg', 3, (40, 48)),
-        [{'train': 3}],
-    ),
-    'spa': (
-        'spa',
-        same_size('train/groundtruth/{}.png', 'train/input/{}.png', 3, (40, 48))
-        + same_size('test/groundtruth/{}.png', 'test/input/{}.png', 1, (40, 48)),
-        [{'train': 3, 'val': 1}],
-    ),
-    'gopro': (
-        'gopro',
-        same_size('GoPro/train/target/{}.png', 'GoPro/train/input/{}.png', 2, (512, 768))
-        + same_size('GoPro/test/target/{}.png', 'GoPro/test/input/{}.png', 1, (40, 48)),
-        [{'train': 4, 'val': 1}],
-    ),
-    'gopro as its makers publish it': (
-        'gopro',
-        [
-            (f'{phase}/GOPR{film}/sharp/000047.png', size, f'{phase}/GOPR{film}/blur/000047.png', size)
-            for phase, size in (('train', (512, 512)), ('test', (40, 48)))
-            for film in (1, 2)
-        ],
-        [{'train': 2, 'val': 2}],
-    ),
-}  # fmt: skip
-
-
 def test_every_recipe_is_tried():
     assert {name for name, _, _ in TREES.values()} == {entry.name for entry in RECIPES}
-
-
-def blocks(report):
-    """The datasets of each document, and its scale."""
-    scales = [int(scale) for scale in re.findall(r'^# scale: (\d+)$', report, re.MULTILINE)]
-    return list(zip(scales, (document['datasets'] for document in yaml.safe_load_all(report)), strict=True))
-
-
-def read(entry, scale):
-    """Every pair of a data set, uncut."""
-    return list(build_dataset(entry | {'phase': 'val', 'scale': scale}))
 
 
 @pytest.mark.parametrize('case', TREES)
@@ -250,13 +66,6 @@ def test_a_shared_clear_image_is_stored_once(tmp_path):
     assert len(lines) == 30
 
 
-def noise(folder, names, side=24, seed=0):
-    random = np.random.default_rng(seed)
-    for name in names:
-        write(folder / name, random.integers(0, 256, (side, side + 4, 3), dtype=np.uint8))
-    return folder
-
-
 @pytest.mark.parametrize('form', ['lmdb', 'folder'])
 def test_own_pairs_bit_for_bit(form, tmp_path):
     gt, lq = noise(tmp_path / 'gt', ['a.png', 'b.1.png']), noise(tmp_path / 'lq', ['a.png', 'b.1.png'], seed=1)
@@ -280,16 +89,6 @@ def test_own_pairs_by_a_pattern_may_share_images(tmp_path):
     ((_, datasets),) = blocks(report)
     assert datasets['train']['type'] == 'PairsFileDataset'
     assert (tmp_path / 'out' / 'pairs.txt').read_text() == '1_a 1 24x28\n1_b 1 24x28\n2_a 2 24x28\n'
-
-
-def test_folders_whose_endings_differ_get_a_pairs_file(tmp_path):
-    """PairedImageDataset looks for the same ending on both sides."""
-    gt, lq = noise(tmp_path / 'gt', ['a.png', 'b.png']), noise(tmp_path / 'lq', ['a.png', 'b.jpg'])
-    for form, kind in (('lmdb', 'PairedImageDataset'), ('folder', 'PairsFileDataset')):
-        report = prepare(*own_pairs(gt, lq), tmp_path / form, form=form, progress=False)
-        ((_, datasets),) = blocks(report)
-        assert datasets['train']['type'] == kind
-        assert len(read(datasets['train'], 1)) == 2
 
 
 @pytest.mark.parametrize('form', ['lmdb', 'folder'])
@@ -342,7 +141,7 @@ def test_what_was_made_from_other_images_is_refused_before_they_are_checked(tmp_
     prepare(*own_pairs(gt, lq), tmp_path / 'out', progress=False)
     noise(lq, ['a.png'], side=12)
     monkeypatch.setattr(check, 'examine', None)
-    with pytest.raises(MclirError, match=r'out/lq.lmdb exists already, .* choose another --out'):
+    with pytest.raises(MclirError, match=r'out/lq.lmdb exists already and .* choose another --out'):
         prepare(*own_pairs(gt, lq), tmp_path / 'out', progress=False)
 
 
@@ -386,47 +185,11 @@ def test_many_faults_are_counted(tmp_path):
     assert (len(lines), lines[1], lines[-1]) == (52, '  gt/001.png: gt without lq', '  and 9 more')
 
 
-@pytest.mark.parametrize('scales', [[2], [2, 4]])
-def test_an_lq_image_missing_in_one_scale(scales, tmp_path):
-    pairs = super_resolution('Set5/GTmod12/{}.png', 'Set5/LRbicx{s}/{}.png', {'a': (24, 24), 'b': (24, 24)}, scales)
-    plant(tmp_path, pairs)
-    (tmp_path / 'Set5/LRbicx2/a.png').unlink()
-    with pytest.raises(MclirError, match=r'(?s)^1 faults.*Set5/GTmod12/a.png: gt without lq$'):
-        prepare(recipe('sr-benchmarks'), tmp_path, tmp_path / 'out', progress=False)
-
-
-@pytest.mark.parametrize('make_lr', [None, 2])
-def test_empty_folders(make_lr, tmp_path):
-    for side in ('gt', 'lq'):
-        (tmp_path / side).mkdir()
-    lq = None if make_lr else tmp_path / 'lq'
-    with pytest.raises(MclirError, match='hold no images'):
-        prepare(*own_pairs(tmp_path / 'gt', lq, make_lr or 1), tmp_path / 'out', make_lr=make_lr, progress=False)
-
-
 def test_images_too_small_to_be_cut(tmp_path):
     pairs = super_resolution('DIV2K_train_HR/{}.png', 'DIV2K_train_LR_bicubic/X2/{}x2.png', {'1': (476, 480)}, [2])
     plant(tmp_path, pairs)
     with pytest.raises(MclirError, match=r'DIV2K_train_HR/1.png 480x476 is smaller than 480 pixels'):
         prepare(recipe('div2k'), tmp_path, tmp_path / 'out', progress=False)
-
-
-def test_notes_and_missing_parts_are_comments_of_the_report(tmp_path):
-    write(tmp_path / 'Set5/GTmod12/a.png', plain(24, 24, 9)[..., 0])
-    write(tmp_path / 'Set5/LRbicx4/a.png', plain(6, 6, 9))
-    report = prepare(recipe('sr-benchmarks'), tmp_path, tmp_path / 'out', progress=False)
-    comments = [line for line in report.splitlines() if line.startswith('#')]
-    assert '# Set5: 1 images are grey; training reads them as colour' in comments
-    assert '# missing, left out: Set5: Set5/GTmod12 and Set5/LRbicx2' in comments
-    assert any(line.startswith('# missing, left out: Urban100: Urban100/GTmod12 and') for line in comments)
-
-
-def test_the_data_set_itself_is_not_written_to(tmp_path):
-    gt, lq = noise(tmp_path / 'gt', ['a.png']), noise(tmp_path / 'lq', ['a.png'])
-    with pytest.raises(MclirError, match='is a folder of the data set itself'):
-        prepare(*own_pairs(gt, lq), tmp_path, form='folder', progress=False)
-    prepare(*own_pairs(gt, lq), tmp_path, form='lmdb', progress=False)
-    assert (tmp_path / 'gt.lmdb' / 'data.mdb').is_file()
 
 
 @pytest.mark.parametrize(
@@ -441,6 +204,7 @@ def test_the_data_set_itself_is_not_written_to(tmp_path):
         ('pairs --gt .', 'pairs takes either --lq DIR or --make-lr S'),
         ('pairs --gt . --lq . --make-lr 2', 'either --lq DIR or --make-lr S'),
         ('pairs --gt . --make-lr 2 --scale 2', 'leave out --scale'),
+        ('pairs --gt . --make-lr 17', 'must lie in 1 to 16, but is 17'),
         ('pairs --gt . --lq nowhere', 'There is no folder nowhere'),
         ('pairs --gt . --lq . --template x', "--template 'x' needs exactly one"),
         ('pairs --gt . --lq . --regex (', 'is no regular expression'),
@@ -482,29 +246,3 @@ def test_the_command_prepares_and_verifies_without_torch(tmp_path):
     assert result.returncode == 1
     assert result.stdout == 'out/lq: b.png: cannot be decoded\n4 images read, 1 faults\n'
     assert run(*command[:1], *command[3:], 'verify', 'gt', cwd=tmp_path).returncode == 2
-
-
-def test_verify_reads_every_image_set_below(tmp_path):
-    name, pairs, _ = TREES['rain200h']
-    plant(tmp_path / 'src', pairs)
-    out = tmp_path / 'out'
-    prepare(recipe(name), tmp_path / 'src', out, progress=False)
-    assert verify_tree(out) == (10, [])
-    assert verify_tree(out / 'train/gt.lmdb') == (3, [])
-    (out / 'test/lq.lmdb').rename(out / 'test/lq.lmdb.partial')
-    meta = out / 'train/lq.lmdb/meta_info.txt'
-    meta.write_text(meta.read_text().replace('(40,48,3)', '(40,49,3)', 1))
-    images, faults = verify_tree(out)
-    assert images == 8
-    assert faults == [
-        f'{out / "test/lq.lmdb.partial"}: unfinished; run the same mclir prepare again',
-        f'{out / "train/lq.lmdb"}: 1: (40,48,3), but meta_info.txt says (40,49,3)',
-    ]
-    with pytest.raises(MclirError, match='holds no LMDB, and no folder of images'):
-        verify_tree(tmp_path / 'src')
-
-
-def test_verify_counts_a_database_of_basicsr(tmp_path):
-    noise(tmp_path / 'gt', ['a.png', 'b.png'])
-    make_lmdb_from_imgs(str(tmp_path / 'gt'), str(tmp_path / 'gt.lmdb'), ['a.png', 'b.png'], ['a', 'b'])
-    assert verify_tree(tmp_path) == (2, [])

@@ -7,9 +7,12 @@ import lmdb
 import numpy as np
 import pytest
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
+from trees import TREES, noise, plant
 
+from mclir_basicsr.data.prepare import prepare
+from mclir_basicsr.data.recipes import recipe
 from mclir_basicsr.data.source import Source
-from mclir_basicsr.data.verify import verify
+from mclir_basicsr.data.verify import verify, verify_tree
 from mclir_basicsr.data.writer import write
 from mclir_basicsr.errors import MclirError
 
@@ -127,3 +130,29 @@ def test_neither(tmp_path):
     for target in (tmp_path, tmp_path / 'missing'):
         with pytest.raises(MclirError, match='neither an LMDB database nor'):
             verify(target)
+
+
+def test_verify_reads_every_image_set_below(tmp_path):
+    name, pairs, _ = TREES['rain200h']
+    plant(tmp_path / 'src', pairs)
+    out = tmp_path / 'out'
+    prepare(recipe(name), tmp_path / 'src', out, progress=False)
+    assert verify_tree(out) == (10, [])
+    assert verify_tree(out / 'train/gt.lmdb') == (3, [])
+    (out / 'test/lq.lmdb').rename(out / 'test/lq.lmdb.partial')
+    meta = out / 'train/lq.lmdb/meta_info.txt'
+    meta.write_text(meta.read_text().replace('(40,48,3)', '(40,49,3)', 1))
+    images, faults = verify_tree(out)
+    assert images == 8
+    assert faults == [
+        f'{out / "test/lq.lmdb.partial"}: unfinished; run the same mclir prepare again',
+        f'{out / "train/lq.lmdb"}: 1: (40,48,3), but meta_info.txt says (40,49,3)',
+    ]
+    with pytest.raises(MclirError, match='holds no LMDB, and no folder of images'):
+        verify_tree(tmp_path / 'src')
+
+
+def test_verify_counts_a_database_of_basicsr(tmp_path):
+    noise(tmp_path / 'gt', ['a.png', 'b.png'])
+    make_lmdb_from_imgs(str(tmp_path / 'gt'), str(tmp_path / 'gt.lmdb'), ['a.png', 'b.png'], ['a', 'b'])
+    assert verify_tree(tmp_path) == (2, [])
