@@ -119,7 +119,7 @@ def draw(results: dict[str, list[dict[str, Any]]], file: Path) -> None:
         axis.bar_label(bars, fmt='%.2f', padding=3)
         axis.plot([row['limit'] for row in rows], names, 'k|', markersize=14, label='R*')
         axis.set(title=network, xlabel='plain steps')
-        axis.legend(loc='lower right')
+        axis.legend(loc='upper right')
     figure.savefig(file, dpi=120)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mclir_basicsr.data.layout import Recipe
 
 
+_LAUNCHERS = {'pytorch': ('torchrun', 'RANK'), 'slurm': ('srun', 'SLURM_PROCID')}  # started by, which sets
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
@@ -161,9 +164,14 @@ def _option_file(flags: list[str]) -> dict[str, Any] | None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('-opt', type=Path)
     parser.add_argument('--force_yml', nargs='+', default=[])
+    parser.add_argument('--launcher')
     known = parser.parse_known_args(flags)[0]
     if known.opt is None:
         return None
+    if known.launcher in _LAUNCHERS:
+        starter, variable = _LAUNCHERS[known.launcher]
+        if variable not in os.environ:
+            raise MclirError(f'--launcher {known.launcher}: start it by {starter}, which sets {variable}.')
     from mclir_basicsr.options import force, parse_file
 
     return force(parse_file(known.opt), known.force_yml)

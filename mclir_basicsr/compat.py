@@ -40,6 +40,7 @@ def after_import() -> None:
         _launch_option,
         _resume,
         _resumed_data,
+        _unreadable_pair,
         _cpu_process_group,
         _process_group_end,
         _cpu_data_parallel,
@@ -136,12 +137,15 @@ def _read_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     from basicsr.utils import check_resume
 
     from mclir_basicsr import checkpoint
+    from mclir_basicsr.errors import MclirError
 
     if opt['auto_resume']:
         state = _latest_state(opt)
     else:
         path = opt['path'].get('resume_state')
         state = checkpoint.load(Path(path), 'path.resume_state') if path else None
+        if path and not (isinstance(state, dict) and 'iter' in state):
+            raise MclirError(f'path.resume_state: {path} is no training state. Give a .state file of training_states.')
     if state is not None:
         check_resume(opt, state['iter'])
     return state
@@ -194,6 +198,34 @@ def _resumed_data() -> None:
 
     _replace(original, build_dataloader)
     _note(_resumed_data)
+
+
+def _unreadable_pair() -> None:
+    """PairedImageDataset does not name an image that is damaged or missing."""
+    from basicsr.data.paired_image_dataset import PairedImageDataset
+
+    from mclir_basicsr.errors import MclirError
+
+    original = PairedImageDataset.__getitem__
+    if hasattr(original, '__wrapped__'):
+        return
+
+    @functools.wraps(original)
+    def __getitem__(self: Any, index: int) -> Any:  # noqa: N807  the name in tracebacks
+        try:
+            return original(self, index)
+        except KeyError:  # of the options
+            raise
+        except Exception as error:
+            pair = ' and '.join(f'{side} {self.paths[index][f"{side}_path"]}' for side in ('lq', 'gt'))
+            none = isinstance(error, (AttributeError, TypeError))  # OpenCV and LMDB give None where there is no image
+            raise MclirError(
+                f'The pair {pair} (of {self.lq_folder} and {self.gt_folder}) cannot be used: an image is missing, '
+                f'damaged or of the wrong size{"" if none else f" ({error})"}. Replace it or take it out.'
+            ) from error
+
+    PairedImageDataset.__getitem__ = __getitem__
+    _note(_unreadable_pair)
 
 
 def _cpu_process_group() -> None:

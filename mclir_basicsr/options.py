@@ -211,7 +211,8 @@ def parse_file(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise MclirError(f'{path} is no YAML: {error}') from error
     if not isinstance(content, dict):
-        raise MclirError(f'{path} is no option file: it holds {type(content).__name__} instead of "key: value" lines.')
+        held = 'nothing' if content is None else type(content).__name__
+        raise MclirError(f'{path} is no option file: it holds {held} instead of "key: value" lines.')
     return content
 
 
@@ -219,7 +220,7 @@ def force(opt: dict[str, Any], entries: Sequence[str]) -> dict[str, Any]:
     """Change values as BasicSR's ``--force_yml train:ema_decay=0.99`` does.
 
     Raises:
-        MclirError: An entry is not of this form, or names a block that is not there.
+        MclirError: An entry is not of this form, names a block that is not there, or has a value that is no YAML.
     """
     for entry in entries:
         path, is_given, value = entry.partition('=')
@@ -229,7 +230,10 @@ def force(opt: dict[str, Any], entries: Sequence[str]) -> dict[str, Any]:
             block = block.get(name) if isinstance(block, dict) else None
         if not is_given or not isinstance(block, dict):
             raise MclirError(f'--force_yml {entry}: write block:key=value, with blocks that the option file has.')
-        block[key] = yaml.safe_load(value)
+        try:
+            block[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise MclirError(f'--force_yml {entry}: the value is no YAML: {error}') from error
     return opt
 
 

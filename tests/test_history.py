@@ -1,10 +1,11 @@
 """ModelHistory in a plain PyTorch loop, against closed forms and a slow model in plain Python."""
 
 import copy
+from statistics import fmean, stdev
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -90,27 +91,116 @@ def test_a_batch_norm_does_not_start_on_random_statistics():
     assert history.negatives[0].running_mean.tolist() == [7.0] * 3
 
 
+FINITE = st.floats(-3, 3)
+LINEAR = st.lists(FINITE, min_size=3, max_size=3)  # weights and bias of a network with two inputs and one output
+INPUT = (1.0, -2.0)
+
+
+def linear(values=(0.0, 0.0, 0.0)):
+    return set_linear(nn.Linear(2, 1).double(), values)
+
+
+def set_linear(net, values):
+    net.weight.data.copy_(torch.tensor([values[:2]], dtype=torch.float64))
+    net.bias.data.fill_(values[2])
+    return net
+
+
+class PlainHistory:
+    """The negatives as lists of numbers: what the paper says, one number at a time."""
+
+    def __init__(self, values, decays):
+        self.negatives, self.decays = values, decays
+        self.refreshes = [0] * len(decays)
+
+    def refresh(self, k, net):
+        keep = self.decays[k]
+        self.negatives[k] = [keep * old + (1 - keep) * new for old, new in zip(self.negatives[k], net, strict=True)]
+        self.refreshes[k] += 1
+
+    def outputs(self, chosen):
+        return [
+            self.negatives[k][0] * INPUT[0] + self.negatives[k][1] * INPUT[1] + self.negatives[k][2] for k in chosen
+        ]
+
+    def equals(self, history):
+        values = [[*negative.weight.flatten().tolist(), negative.bias.item()] for negative in history.negatives]
+        return values == [pytest.approx(value, rel=1e-12, abs=1e-12) for value in self.negatives] and (
+            history.refreshes == self.refreshes
+        )
+
+
+@st.composite
+def decays(draw, count):
+    """An option and what it says of each negative."""
+    option = draw(st.floats(0, 1) | st.lists(st.floats(0, 1), min_size=count, max_size=count))
+    return option, option if isinstance(option, list) else [option] * count
+
+
 @given(
     intervals=st.lists(st.integers(1, 7), min_size=1, max_size=4),
-    decays=st.data(),
-    steps=st.lists(st.floats(-3, 3), min_size=1, max_size=25),
+    start=st.sampled_from([0, 0.1, 1]),
+    nets=st.lists(LINEAR, min_size=1, max_size=25),
+    data=st.data(),
 )
 @settings(max_examples=60, deadline=None)
-def test_refresh_follows_the_schedule(intervals, decays, steps):
-    decay = decays.draw(st.lists(st.floats(0, 1), min_size=len(intervals), max_size=len(intervals)))
-    net = Scale(1.0)
-    history = ModelHistory(net, intervals, decay=decay, start=0)
-    slow, refreshes = [1.0] * len(intervals), [0] * len(intervals)
-    for iteration, step in enumerate(steps, start=1):
-        with torch.no_grad():
-            net.weight += step
+def test_refresh_follows_the_schedule(intervals, start, nets, data):
+    """Periodic policy, in the order of a training loop: forward, optimizer step, refresh."""
+    count = len(intervals)
+    decay, shares = data.draw(decays(count))
+    per_step = data.draw(st.none() | st.integers(1, count))
+    first, fresh = data.draw(LINEAR), data.draw(st.lists(LINEAR, min_size=count, max_size=count))
+    made = iter(fresh)
+    net = linear(first)
+    history = ModelHistory(
+        net, intervals, decay=decay, start=start, fresh=lambda: linear(next(made)), per_step=per_step
+    )
+    plain = PlainHistory(
+        [[start * f + (1 - start) * n for f, n in zip(one, first, strict=True)] for one in fresh], shares
+    )
+    assert plain.equals(history)
+    queue = list(range(count)) * (len(nets) + 1)
+    for iteration, values in enumerate(nets, start=1):
+        chosen = range(count)
+        if per_step is not None:
+            chosen, queue = queue[:per_step], queue[per_step:]
+        output = history(torch.tensor([INPUT], dtype=torch.float64))
+        assert output.flatten().tolist() == pytest.approx(plain.outputs(chosen), rel=1e-12, abs=1e-12)
+        set_linear(net, values)
+        due = [k for k in range(count) if iteration % intervals[k] == 0]
+        assert history.is_due(iteration) == bool(due)
         history.refresh(net, iteration)
-        for k, interval in enumerate(intervals):
-            if iteration % interval == 0:
-                slow[k] = decay[k] * slow[k] + (1 - decay[k]) * net.weight.item()
-                refreshes[k] += 1
-        assert weights(history) == pytest.approx(slow, rel=1e-5, abs=1e-5)
-    assert history.refreshes == refreshes
+        for k in due:
+            plain.refresh(k, values)
+        assert plain.equals(history)
+
+
+@given(
+    count=st.integers(1, 4),
+    threshold=st.floats(0.1, 3),
+    steps=st.lists(
+        st.tuples(LINEAR, st.lists(st.lists(FINITE, min_size=4, max_size=4), min_size=1, max_size=3)),
+        min_size=1,
+        max_size=12,
+    ),
+    data=st.data(),
+)
+@settings(max_examples=60, deadline=None)
+def test_adaptive_refreshes_follow_the_residual(count, threshold, steps, data):
+    """Each step has a network and, for each image, the residual of its four pixels."""
+    decay, shares = data.draw(decays(count))
+    net = linear()
+    history = ModelHistory(net, None, negatives=count, threshold=threshold, decay=decay, start=0)
+    plain = PlainHistory([[0.0, 0.0, 0.0]] * count, shares)
+    for values, residuals in steps:
+        spread = fmean(stdev(2 * residual for residual in image) for image in residuals)
+        assume(abs(spread - threshold) > 1e-9)
+        set_linear(net, values)
+        output = torch.tensor(residuals, dtype=torch.float64).view(-1, 1, 2, 2)
+        history.refresh_adaptive(net, output, torch.zeros_like(output))
+        if spread > threshold:
+            plain.refresh(sum(plain.refreshes) % count, values)
+        assert plain.equals(history)
 
 
 def test_refresh_carries_buffers():

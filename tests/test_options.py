@@ -1,13 +1,26 @@
 """The keys that are ours: what is accepted, and how every fault is named."""
 
+import math
+import re
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.options import HistoryOptions, SPNOptions, force, parse_file, read_options, reference_page
+from mclir_basicsr.options import (
+    HistoryOptions,
+    KeepOptions,
+    SPNOptions,
+    TileOptions,
+    force,
+    parse_file,
+    read_options,
+    reference_page,
+)
 
 BOTH = {'spn_opt': {}, 'history': {}}
 
@@ -111,7 +124,7 @@ def test_all_faults_come_in_one_message():
 )
 def test_each_fault_is_named(train, said):
     (line,) = faults(train)
-    assert __import__('re').search(said, line), line
+    assert re.search(said, line), line
 
 
 def test_keys_that_forks_leave_behind_are_a_warning():
@@ -122,15 +135,141 @@ def test_keys_that_forks_leave_behind_are_a_warning():
     assert [line.split()[0] for line in warnings] == ['train.complie', 'train.use_grad_clip', 'val.max_minibatch']
 
 
-@given(st.sampled_from(sorted({*SPNOptions.model_fields, *HistoryOptions.model_fields} - {'type', 'seed'})), st.data())
-def test_a_key_with_one_slip_is_traced_to_the_right_one(key, data):
-    """Swapping two neighbouring letters is the commonest misspelling."""
-    i = data.draw(st.integers(0, len(key) - 2))
-    slip = key[:i] + key[i + 1] + key[i] + key[i + 2 :]
-    if slip == key:
-        return
-    block = 'spn_opt' if key in SPNOptions.model_fields else 'history'
-    assert faults(BOTH | {block: {slip: 1}}) == [f'train.{block}.{slip}: unknown key; did you mean {key}?']
+STRUCTS = {
+    'train.spn_opt': SPNOptions,
+    'train.history': HistoryOptions,
+    'train.keep': KeepOptions,
+    'val.tile': TileOptions,
+}
+
+
+def nest(path, value):
+    """Blocks train and val with a value at a dotted path, and what it needs beside it."""
+    opt = {'train': deepcopy(BOTH), 'val': {'tile': {'size': 8, 'overlap': 2}}}
+    *blocks, key = path.split('.')
+    block = opt
+    for name in blocks:
+        block = block.setdefault(name, {})
+    block[key] = value
+    return opt
+
+
+SLIPS = (
+    lambda key, i: key[:i] + key[i : i + 2][::-1] + key[i + 2 :],  # two letters swapped
+    lambda key, i: key[:i] + key[i + 1 :],  # one left out
+    lambda key, i: key[:i] + key[i] + key[i:],  # one twice
+)
+
+
+@given(
+    st.sampled_from([(block, key) for block, struct in STRUCTS.items() for key in struct.model_fields]),
+    st.sampled_from(SLIPS),
+    st.data(),
+)
+def test_a_key_with_one_slip_is_traced_to_the_right_one(place, slip, data):
+    block, key = place
+    slipped = slip(key, data.draw(st.integers(0, len(key) - 2)))
+    assume(slipped not in STRUCTS[block].model_fields)
+    assert f'{block}.{slipped}: unknown key; did you mean {key}?' in faults(**nest(f'{block}.{slipped}', 1))
+
+
+COUNTS, SHARES, POSITIVE = st.integers(1, 10**6), st.floats(0, 1), st.floats(0, 1e6, exclude_min=True)
+LAYERS = st.sampled_from(['conv1_1', 'relu1_2', 'relu2_2', 'pool3', 'conv5_3'])
+
+
+@st.composite
+def histories(draw):
+    """Any history that is allowed."""
+    count = draw(st.integers(1, 5))
+    size = {'min_size': count, 'max_size': count}
+    shared = {
+        'decay': SHARES | st.lists(SHARES, **size), 'start': SHARES, 'start_iter': st.integers(0, 10**6),
+        'per_step': st.integers(1, count) | st.just('all'), 'precision': st.sampled_from(['fp32', 'bf16', 'fp16']),
+    }  # fmt: skip
+    periodic = st.fixed_dictionaries({'interval': st.lists(COUNTS, **size)}, optional={'policy': st.just('periodic')})
+    adaptive = st.fixed_dictionaries(
+        {'policy': st.just('adaptive'), 'negatives': st.just(count)}, optional={'threshold': POSITIVE}
+    )
+    return draw(periodic | adaptive) | draw(st.fixed_dictionaries({}, optional=shared))
+
+
+@st.composite
+def spn_terms(draw):
+    """Any SPN term that is allowed."""
+    keys = {
+        'type': st.just('SPNLoss'), 'vgg_type': st.sampled_from(['vgg16', 'vgg19']),
+        'layer_weights': st.dictionaries(LAYERS, POSITIVE, min_size=1),
+        'criterion': st.sampled_from(['l1', 'l2', 'fro']), 'use_input_norm': st.booleans(), 'range_norm': st.booleans(),
+        'weights': st.text(min_size=1), 'seed': st.integers(), 'margin': st.none() | POSITIVE,
+        draw(st.sampled_from(['loss_weight', 'balance'])): POSITIVE,
+    }  # fmt: skip
+    return draw(st.fixed_dictionaries({}, optional=keys))
+
+
+@st.composite
+def tiles(draw):
+    """Any tile that is allowed."""
+    size = draw(COUNTS)
+    return {'size': size, 'overlap': draw(st.integers(0, size - 1))}
+
+
+TRAIN = st.fixed_dictionaries(
+    {'spn_opt': spn_terms(), 'history': histories()},
+    optional={
+        'grad_clip_norm': st.none() | POSITIVE, 'accumulate': COUNTS, 'amp': st.sampled_from([None, 'bf16', 'fp16']),
+        'compile': st.booleans(), 'max_bad_steps': COUNTS, 'keep': st.none() | st.builds(dict, last=COUNTS),
+    },
+)  # fmt: skip
+VAL = st.fixed_dictionaries(
+    {},
+    optional={
+        'pad_multiple': COUNTS | st.just('auto'), 'tile': st.none() | tiles(), 'self_ensemble': st.booleans(),
+    },
+)  # fmt: skip
+
+
+def without_words(block):
+    return {key: None if value in ('all', 'auto') else value for key, value in block.items()}
+
+
+@given(TRAIN, VAL)
+@settings(deadline=None)
+def test_all_that_is_allowed_is_kept(train, val):
+    """Through a YAML file and back, with every value that was given, and none besides but the policy's defaults."""
+    own = read(train, val)
+    assert read(**yaml.safe_load(yaml.safe_dump({'train': train, 'val': val}))) == own
+    kept = own.model_dump(exclude_unset=True)
+    assert read(**kept) == own
+    history = {key: kept['train']['history'][key] for key in train['history']}
+    assert kept['train'] | {'history': history} == train | {'history': without_words(train['history'])}
+    assert kept['val'] == without_words(val)
+
+
+NOT_POSITIVE = st.floats(max_value=0) | st.sampled_from([math.nan, math.inf])
+NOT_COUNTS = st.integers(max_value=0) | st.floats(0.1, 0.9)
+NOT_SHARES = st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1, exclude_min=True) | st.just(math.nan)
+OUT_OF_BOUNDS = {
+    **dict.fromkeys(('train.spn_opt.loss_weight', 'train.spn_opt.margin', 'train.spn_opt.balance'), NOT_POSITIVE),
+    'train.spn_opt.layer_weights': st.builds(dict, relu1_1=NOT_POSITIVE),
+    'train.history.threshold': NOT_POSITIVE,
+    'train.history.interval': st.lists(NOT_COUNTS, min_size=1),
+    'train.history.negatives': NOT_COUNTS,
+    'train.history.decay': NOT_SHARES | st.lists(NOT_SHARES, min_size=1),
+    'train.history.start': NOT_SHARES,
+    'train.history.start_iter': st.integers(max_value=-1),
+    'train.history.per_step': NOT_COUNTS,
+    'train.grad_clip_norm': NOT_POSITIVE,
+    **dict.fromkeys(('train.accumulate', 'train.max_bad_steps', 'train.keep.last'), NOT_COUNTS),
+    'val.pad_multiple': NOT_COUNTS,
+    'val.tile.size': NOT_COUNTS,
+    'val.tile.overlap': st.integers(max_value=-1),
+}  # fmt: skip
+
+
+@given(st.sampled_from(sorted(OUT_OF_BOUNDS)), st.data())
+def test_what_is_out_of_bounds_is_refused_by_its_name(path, data):
+    lines = faults(**nest(path, data.draw(OUT_OF_BOUNDS[path])))
+    assert all(re.match(rf'{path}(\.\w+)?: Input should ', line) for line in lines), lines
 
 
 def test_the_reference_page_is_up_to_date():

@@ -129,13 +129,13 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(options, spn):
 
 def test_accumulation_clips_and_refreshes_by_the_optimizer_step(options):
     history = {'policy': 'adaptive', 'negatives': 2, 'threshold': 1e-6, 'interval': None}
-    model = build(options, accumulate=3, grad_clip_norm=1.0, history=history)
+    model = build(options, accumulate=4, grad_clip_norm=1.0, history=history)
     logged = []
-    for t in range(1, 7):
+    for t in range(1, 9):
         feed(model, t)
         model.optimize_parameters(t)
         logged.append('grad_norm' in model.get_current_log())
-    assert logged == [False, False, True] * 2
+    assert logged == [False, False, False, True] * 2
     assert sum(model.history.refreshes) == 2
 
 
