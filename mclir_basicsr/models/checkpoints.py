@@ -85,6 +85,13 @@ class CheckpointModel(SeededModel):
                 state[name] = part.state_dict()
         checkpoint.save(state, Path(self.opt['path']['training_states']) / f'{current_iter}.state')
 
+    def _check_optimizers(self) -> None:
+        """Torch compares numbers of parameters only."""
+        for optimizer in self.optimizers:
+            for parameter, kept in optimizer.state.items():
+                if 'exp_avg' in kept and kept['exp_avg'].shape != parameter.shape:
+                    raise ValueError("the optimizer's averages are of other shapes than the network's weights")
+
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state``; one without a history (plain BasicSR's) starts a fresh one from the network.
 
@@ -95,6 +102,7 @@ class CheckpointModel(SeededModel):
         """
         try:
             super().resume_training(resume_state)
+            self._check_optimizers()
             if resume_state.get('scaler'):
                 self.scaler.load_state_dict(resume_state['scaler'])
             for name in ('history', 'balance'):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from basicsr.models import build_model
+from conftest import EDSR
 
 from mclir_basicsr import checkpoint
+from mclir_basicsr.errors import MclirError
 
 
 @pytest.fixture
@@ -119,3 +121,14 @@ def test_files_that_do_not_serve_are_named(load, content, message):
     with pytest.raises(ValueError, match=message) as error:
         load(content)
     assert len(str(error.value)) < 600
+
+
+def test_a_state_of_a_network_of_other_shapes_is_refused(options, tmp_path):
+    """Without a history in it, only the optimizer's averages tell: torch compares numbers of parameters."""
+    model = build_model(options())
+    model.feed_data({'lq': torch.rand(1, 3, 8, 8), 'gt': torch.rand(1, 3, 16, 16)})
+    model.optimize_parameters(1)
+    model.save(0, 1)
+    other = build_model(options(network_g=EDSR | {'num_feat': 4}))
+    with pytest.raises(MclirError, match=r'does not fit this option file .* averages are of other shapes'):
+        other.resume_training(torch.load(tmp_path / 'training_states' / '1.state', weights_only=True))
