@@ -6,3 +6,15 @@ class MclirError(ValueError):
 
     The command line prints it as one message and exits with status 2.
     """
+
+
+class FaultsError(MclirError):
+    """Several faults at once.
+
+    Attributes:
+        lines: One for each.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__('\n  '.join(lines))
+        self.lines = lines

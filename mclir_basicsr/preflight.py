@@ -2,8 +2,7 @@
 
 import inspect
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 from unittest import mock
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import nn
 
-from mclir_basicsr.compat import UnknownNameError
-from mclir_basicsr.errors import MclirError
+from mclir_basicsr.data.preflight import check_data_set, expand
+from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.options import read_options
 from mclir_basicsr.weights import misfit, read_weights
 
@@ -46,7 +44,6 @@ _LEAST = {
     'datasets.train.batch_size_per_gpu': 1,
     'datasets.train.num_worker_per_gpu': 0,
 }
-_SHOWN = 5  # faulty pairs named of each data set
 
 
 def check(opt: dict[str, Any], root: Path, *, auto_resume: bool = False, here: bool = False) -> list[str]:
@@ -129,14 +126,14 @@ def _examine(opt: dict[str, Any], folder: Path, checks: Sequence[Callable[[], Se
         partial(_device, opt, here),
         partial(_network, opt),
         partial(_folder, folder),
-        *(partial(_data_set, opt, phase) for phase in opt['datasets']),
+        *(partial(check_data_set, opt, phase) for phase in opt['datasets']),
     ]
     # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
     with mock.patch.dict('basicsr.utils.logger.initialized_logger', {'basicsr': True}):
         for part in parts:
             try:
                 notes += part()
-            except _Faults as error:
+            except FaultsError as error:
                 faults += error.lines
             except MclirError as error:
                 faults.append(str(error))
@@ -145,19 +142,13 @@ def _examine(opt: dict[str, Any], folder: Path, checks: Sequence[Callable[[], Se
     return notes
 
 
-class _Faults(Exception):  # noqa: N818  it carries several
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__('\n'.join(lines))
-        self.lines = lines
-
-
 def _keys(opt: dict[str, Any]) -> list[str]:
     if opt['model_type'] != 'HistoryModel':
         return []
     try:
         return read_options(opt)[1]
     except MclirError as error:
-        raise _Faults(str(error).split('\n  ')[1:]) from error
+        raise FaultsError(str(error).split('\n  ')[1:]) from error
 
 
 def _numbers(opt: dict[str, Any]) -> list[str]:
@@ -180,7 +171,7 @@ def _numbers(opt: dict[str, Any]) -> list[str]:
     if opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel') and not losses:
         faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
     if faults:
-        raise _Faults(faults)
+        raise FaultsError(faults)
     return []
 
 
@@ -237,7 +228,7 @@ def _names(opt: dict[str, Any]) -> list[str]:
         except TypeError as error:
             faults.append(f'{where}: {name} does not take these arguments: {error}.')
     if faults:
-        raise _Faults(faults)
+        raise FaultsError(faults)
     return []
 
 
@@ -263,22 +254,16 @@ def _network(opt: dict[str, Any]) -> list[str]:
     notes = [f'network_g: {opt["network_g"]["type"]}, {count / 1e6:.2f} M parameters.']
     path = opt['path'].get('pretrain_network_g')
     if path:
-        file = _expand('path.pretrain_network_g', path)
+        file = expand('path.pretrain_network_g', path)
         weights = read_weights(file, 'path.pretrain_network_g', (opt['path'].get('param_key_g', 'params'), 'params'))
         fault = misfit(net, weights.state_dict)
         if fault and opt['path'].get('strict_load_g', True):
             raise MclirError(f'path.pretrain_network_g: {file} does not fit network_g: {fault}')
         notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
     state = opt['path'].get('resume_state')
-    if state and not _expand('path.resume_state', state).is_file():
+    if state and not expand('path.resume_state', state).is_file():
         raise MclirError(f'path.resume_state: there is no file {state}.')
     return notes
-
-
-def _expand(key: str, path: Any) -> Path:
-    if not isinstance(path, str):
-        raise MclirError(f'{key} must be a path, but it is {path!r}.')
-    return Path(os.path.expanduser(path))  # noqa: PTH111  as BasicSR does: ~x may be a name
 
 
 def _folder(experiments: Path) -> list[str]:
@@ -286,85 +271,3 @@ def _folder(experiments: Path) -> list[str]:
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise MclirError(f'{experiments} cannot be written: {there} is no folder that you may write to.')
     return [f'Experiments go to {experiments}.']
-
-
-def _data_set(opt: dict[str, Any], phase: str) -> list[str]:
-    """Build the data set as BasicSR does, compare the sizes of its pairs, and read the first."""
-    where, block = f'datasets.{phase}', opt['datasets'][phase]
-    block |= {'phase': phase.split('_')[0]} | ({'scale': opt['scale']} if 'scale' in opt else {})
-    for key in ('dataroot_gt', 'dataroot_lq'):
-        if block.get(key) is not None:
-            block[key] = str(_expand(f'{where}.{key}', block[key]))
-            if not Path(block[key]).exists():
-                raise MclirError(f'{where}.{key}: there is no {block[key]}.')
-    try:
-        return _pairs(where, block)
-    except UnknownNameError:  # _names tells
-        return []
-    except KeyError as error:
-        raise MclirError(f'{where}: {error} is missing or unknown.') from error
-    except _Faults:
-        raise
-    except Exception as error:  # whatever a data set raises on what it reads
-        raise MclirError(f'{where}: {error}') from error
-
-
-def _pairs(where: str, block: dict[str, Any]) -> list[str]:
-    from basicsr.data import build_dataset
-
-    data = build_dataset(deepcopy(block))
-    if not len(data):
-        raise MclirError(f'no images in {block.get("dataroot_lq") or block.get("dataroot_gt")}.')
-    pairs = _paths(data)
-    faults = list(_size_faults(pairs, block)) if pairs else []
-    if faults:
-        more = [f'{where}: and {len(faults) - _SHOWN} more such pairs.'] if len(faults) > _SHOWN else []
-        raise _Faults([f'{where}: {fault}' for fault in faults[:_SHOWN]] + more)
-    data[0]
-    return [f'{where}: {len(data)} pairs.']
-
-
-def _paths(data: Any) -> list[tuple[str, str]]:
-    """(lq, gt) of each pair, where the data set is one of pairs."""
-    paths = getattr(data, 'paths', [])
-    if all(isinstance(path, Mapping) and {'lq_path', 'gt_path'} <= path.keys() for path in paths):
-        return [(path['lq_path'], path['gt_path']) for path in paths]
-    return [path for path in paths if isinstance(path, tuple)]
-
-
-def _size_faults(pairs: list[tuple[str, str]], block: Mapping[str, Any]) -> Iterator[str]:
-    scale, patch = block['scale'], block.get('gt_size') if block['phase'] == 'train' else None
-    lq_size, gt_size = (_sizes_of(block, side) for side in ('lq', 'gt'))
-    border = block['type'] != 'PairedImageDataset' or block['phase'] != 'train'  # then a larger gt is cut
-    for lq, gt in pairs:
-        try:
-            small, large = lq_size(lq), gt_size(gt)
-        except KeyError:
-            yield f'{lq} and {gt}: a meta_info.txt lacks one of them, or its "(height,width,channels)".'
-            continue
-        except OSError as error:
-            yield f'{lq} and {gt}: {"no image" if isinstance(error, UnidentifiedImageError) else error}'
-            continue
-        wanted = tuple(side * scale for side in small)
-        if large != wanted and not (border and all(a >= b for a, b in zip(large, wanted, strict=True))):
-            yield f'{gt} is {_text(large)}, but {lq} is {_text(small)}, so that scale {scale} needs {_text(wanted)}.'
-        elif patch and min(large) < patch:
-            yield f'{gt} is {_text(large)}, smaller than gt_size {patch}.'
-
-
-def _text(size: tuple[int, ...]) -> str:
-    return f'{size[0]}x{size[1]} (height x width)'
-
-
-def _sizes_of(block: Mapping[str, Any], side: str) -> Callable[[str], tuple[int, int]]:
-    """A function from a path or key to (height, width)."""
-    if block['io_backend']['type'] == 'lmdb':
-        lines = (Path(block[f'dataroot_{side}']) / 'meta_info.txt').read_text(encoding='utf-8')
-        sizes = re.findall(r'^([^.\n]+)\S* \((\d+),(\d+)', lines, re.MULTILINE)
-        return {key: (int(height), int(width)) for key, height, width in sizes}.__getitem__
-
-    def size(path: str) -> tuple[int, int]:
-        with Image.open(path) as image:
-            return image.height, image.width
-
-    return size
