@@ -200,3 +200,33 @@ def test_two_gloo_ranks_hold_the_same_negatives(option_file, tmp_path):
     first, second = ((tmp_path / f'rank{rank}').read_text() for rank in (0, 1))
     assert first == second
     assert len(first.splitlines()) == 3
+
+
+DYING_RANK = """
+import os
+import sys
+from mclir_basicsr import HistoryModel
+from mclir_basicsr.cli import main
+
+step = HistoryModel.optimize_parameters
+
+def deadly_step(self, current_iter):
+    if current_iter == 2 and self.opt['rank'] == 1:
+        os._exit(9)
+    step(self, current_iter)
+
+HistoryModel.optimize_parameters = deadly_step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_rank_that_dies_ends_the_job(option_file, tmp_path):
+    """With a message that names the rank, long before the 30 minutes after which a process group gives up."""
+    file = option_file(train={'total_iter': 1_000_000})
+    script = tmp_path / 'ranks.py'
+    script.write_text(DYING_RANK)
+    command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train')
+    result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path, OMP_NUM_THREADS='1')
+    assert result.returncode != 0
+    assert re.search(r'exitcode +: 9', result.stderr), result.stderr[-3000:]
+    assert re.search(r'rank +: 1', result.stderr)
