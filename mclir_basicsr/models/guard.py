@@ -27,15 +27,20 @@ class Guard:
     """
 
     def __init__(self, optimizer: Optimizer, limit: int, *, scaled: bool = False) -> None:
-        group = optimizer.param_groups[0]
-        device = group['params'][0].device
+        device = optimizer.param_groups[0]['params'][0].device
         self.limit = limit
-        self.on_device = bool(group.get('fused')) and device.type == 'cuda' and not scaled
         self._optimizer = optimizer
+        self._scaled = scaled
         self._counts = torch.zeros(2, dtype=torch.long, device=device)  # in a row, and in all
         self._finite: dict[str, Tensor] = {}  # terms of this step
         self._finite_then: dict[str, Tensor] = {}  # terms of the last bad step
         self._told = 0
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the optimizer leaves bad steps out itself; a loaded state may change what it is."""
+        group = self._optimizer.param_groups[0]
+        return bool(group.get('fused')) and self._counts.is_cuda and not self._scaled
 
     @torch.no_grad()
     def note(self, terms: Mapping[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mclir_basicsr.losses.features import VGGFeatures
 from mclir_basicsr.models.compiler import check_compiler
+from mclir_basicsr.models.guard import Guard
 
 LAYERS = {'relu1_1': 1.0, 'conv2_1': 0.5}
 SPN = {
@@ -89,10 +90,10 @@ class Reads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize('train', [{}, {'amp': 'bf16'}, {'grad_clip_norm': 0.1}, {'history': {'precision': 'bf16'}}])
-def test_a_step_reads_nothing_on_the_host(options, train):
+def test_a_step_reads_nothing_on_the_host(options, monkeypatch, train):
     """With a fused optimizer, as on a GPU by default; only a refresh asks whether the last step was made."""
     model = build(options, optim_g={'type': 'SGD', 'lr': 0.1, 'fused': True}, **train)
-    model.guard.on_device = True  # the CPU's fused optimizer heeds the same flag
+    monkeypatch.setattr(Guard, 'on_device', True)  # the CPU's fused optimizer heeds the same flag
     feed(model, 1)
     with Reads() as reads:
         for t in (5, 7, 11):

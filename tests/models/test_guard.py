@@ -52,12 +52,12 @@ def test_only_bad_steps_in_a_row_end_the_run(guard):
         guard.report(9, lambda: 'the hints')
 
 
-def test_a_fused_optimizer_leaves_the_step_out_itself():
+def test_a_fused_optimizer_leaves_the_step_out_itself(monkeypatch):
     """On a GPU the host is not asked; the CPU's fused Adam heeds the same attribute."""
     net = nn.Linear(2, 2)
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     guard = Guard(optimizer, limit=3)
-    guard.on_device = True
+    monkeypatch.setattr(Guard, 'on_device', True)
     for norm, moves in ((ONE, True), (NAN, False), (ONE, True)):
         before = net.weight.detach().clone()
         net(torch.ones(1, 2)).sum().backward()

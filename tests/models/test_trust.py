@@ -9,6 +9,7 @@ from basicsr.utils import get_root_logger
 from test_history_model import SPN, equal, step
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models.guard import Guard
 
 
 def everything(model):
@@ -21,11 +22,11 @@ NAN = torch.full((2, 3, 24, 24), float('nan'))
 
 @pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('amp', [None, 'bf16', 'fp16'])
-def test_a_bad_step_changes_nothing(options, caplog, fused, amp):
+def test_a_bad_step_changes_nothing(options, caplog, monkeypatch, fused, amp):
     """Iteration 2 would refresh a negative. With a fused optimizer on a GPU only the device knows of the bad step."""
     train = SPN | {'amp': amp, 'optim_g': {'type': 'Adam', 'lr': 1e-3, 'fused': fused}}
     model = build_model(options(train=train))
-    model.guard.on_device = fused and amp != 'fp16'
+    monkeypatch.setattr(Guard, 'on_device', fused and amp != 'fp16')
     step(model, 1)
     before = everything(model)
     assert 'bad_steps' not in model.get_current_log()
@@ -37,10 +38,10 @@ def test_a_bad_step_changes_nothing(options, caplog, fused, amp):
 
 
 @pytest.mark.parametrize('fused', [False, True])
-def test_bad_steps_in_a_row_end_the_run(options, fused):
+def test_bad_steps_in_a_row_end_the_run(options, monkeypatch, fused):
     train = SPN | {'max_bad_steps': 3, 'optim_g': {'type': 'Adam', 'lr': 1e-3, 'fused': fused}}
     model = build_model(options(train=train))
-    model.guard.on_device = fused
+    monkeypatch.setattr(Guard, 'on_device', fused)
     step(model, 1)
     model.save(0, 1)
     for iteration in (2, 3):
