@@ -26,7 +26,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 import yaml
-from cases import CASES, NEGATIVES, PLAIN, SETS, SETTINGS, Case, forward_flops, make, make_other
+from cases import CASES, GPU_SETTINGS, NEGATIVES, PLAIN, SETS, SETTINGS, Case, forward_flops, make, make_other
 from torch.profiler import ProfilerActivity, profile
 
 WARM_UP = 3
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--set', choices=SETS, default='cpu', help='networks')
     parser.add_argument('--networks', nargs='+', choices=CASES, help='in place of a set')
-    parser.add_argument('--settings', nargs='+', choices=SETTINGS, help='default: all; on a CPU those without fp16')
+    parser.add_argument('--settings', nargs='+', choices=SETTINGS, help='default: all that are of use there')
     parser.add_argument('--steps', type=int, default=20, help='measured steps of each model')
     parser.add_argument('--other', metavar='FILE.py:CLASS', help='any BasicSR-style model class to measure as well')
     parser.add_argument('--other-train', type=Path, metavar='YAML', help="keys for that model's train block")
@@ -142,7 +142,7 @@ def main() -> None:
     results = {}
     for network in arguments.networks or SETS[arguments.set]:
         case = CASES[network]
-        wanted = arguments.settings or [name for name in SETTINGS if gpu or 'fp16' not in name]
+        wanted = arguments.settings or [name for name in SETTINGS if gpu or name not in GPU_SETTINGS]
         settings = [PLAIN, *(name for name in wanted if name != PLAIN)]
         builds: dict[str, Callable[[], Any]] = {name: lambda c=case, n=name: make(c, n) for name in settings}
         if arguments.other:

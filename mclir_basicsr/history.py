@@ -9,6 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from mclir_basicsr.cuda_graph import GraphedForward
 from mclir_basicsr.errors import MclirError
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -88,11 +89,13 @@ class ModelHistory(nn.Module):
         self.negatives = nn.ModuleList(_start(net, start, fresh, seed + k) for k in range(count))
         self.requires_grad_(False).eval()
         self._evaluated = [_stored_in(PRECISIONS[precision], negative) for negative in self.negatives]
+        self._forwards: list[Callable[[Tensor], Tensor]] = list(self._evaluated)
         self.register_load_state_dict_post_hook(_update_all)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'ModelHistory':
-        """What ``to``, ``cuda`` and the like call: take the copies of lower precision along."""
+        """What ``to``, ``cuda`` and the like call: take the copies of lower precision along, and drop CUDA graphs."""
         super()._apply(fn, recurse)
+        self._forwards = list(self._evaluated)
         for negative, copy in zip(self.negatives, self._evaluated, strict=True):
             if copy is not negative:
                 copy._apply(fn, recurse)
@@ -102,6 +105,11 @@ class ModelHistory(nn.Module):
         """Compile the negatives' forward passes, with the arguments of ``torch.compile``; keys stay as they are."""
         for copy in self._evaluated:
             copy.compile(*args, **kwargs)
+
+    def use_cuda_graphs(self) -> None:
+        """Replay the forward passes as CUDA graphs from now on; negatives and the inputs of calls must be on a GPU."""
+        pool = torch.cuda.graph_pool_handle()
+        self._forwards = [GraphedForward(copy, pool) for copy in self._evaluated]
 
     def train(self, mode: bool = True) -> 'ModelHistory':
         """Stay in eval mode: negatives restore, they do not learn."""
@@ -113,13 +121,18 @@ class ModelHistory(nn.Module):
 
         With ``per_step`` n it is (n, N, C', H, W), and the next call goes on with the negatives that follow.
         """
-        chosen = self._evaluated
+        chosen = self._forwards
         if self.per_step is not None:
             chosen = [chosen[(self._next_forward + i) % len(chosen)] for i in range(self.per_step)]
             self._next_forward = (self._next_forward + self.per_step) % len(self.negatives)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(lq.device.type, dtype, enabled=dtype is not None):
-            return torch.stack([negative(lq) for negative in chosen]).to(dtype or lq.dtype)
+            for i, negative in enumerate(chosen):
+                restored = negative(lq)
+                if i == 0:
+                    outputs = restored.new_empty((len(chosen), *restored.shape), dtype=dtype or lq.dtype)
+                outputs[i] = restored  # at once: the next CUDA graph may use its memory
+        return outputs
 
     def is_due(self, iteration: int) -> bool:
         """Whether :meth:`refresh` at this iteration refreshes anything."""

@@ -105,6 +105,10 @@ class HistoryOptions(_Keys):
     precision: Literal['fp32', 'bf16', 'fp16'] = Field(
         'fp32', description="of the negatives' forward pass and of their features"
     )
+    cuda_graphs: bool = Field(
+        False, description='on a GPU: launch the forward pass of a negative, and of the VGG over it, in one go'
+    )
+    side_stream: bool = Field(False, description='on a GPU: negatives may run beside the forward pass of net_g')
 
     @model_validator(mode='before')
     @classmethod
