@@ -71,7 +71,5 @@ class Asks(nn.Module):
 
 
 def test_what_cannot_be_recorded_is_named(device):
-    with pytest.raises(
-        ValueError, match=r'cuda_graphs: Asks cannot be recorded .*capturing.* Set it to false'
-    ):
+    with pytest.raises(ValueError, match=r'cuda_graphs: Asks cannot be recorded .*capturing.* Set it to false'):
         GraphedForward(Asks())(image(device, 0))

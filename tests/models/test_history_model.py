@@ -2,6 +2,7 @@
 
 import copy
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -299,6 +300,14 @@ def test_validation_in_tiles_and_with_self_ensemble(options):
 def test_gpus_that_are_not_there(options):
     with pytest.raises(ValueError, match='num_gpu is 2, but torch sees no GPU: set num_gpu to auto or 0'):
         build_model(options(num_gpu=2))
+
+
+def test_a_batch_on_a_gpu_outlives_the_prefetchers_refill(options, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'current_stream', lambda: 'mine')
+    model, lq, gt = build_model(options()), mock.Mock(), mock.Mock()
+    model.feed_data({'lq': lq, 'gt': gt})
+    for batch in (lq, gt):
+        batch.to().record_stream.assert_called_once_with('mine')
 
 
 def test_unknown_keys_stop_before_anything_is_built(options, monkeypatch):
