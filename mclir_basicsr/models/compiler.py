@@ -1,6 +1,8 @@
-"""torch.compile, asked whether it works here."""
+"""torch.compile, asked whether it works here, and what it cannot trace."""
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mclir_basicsr.errors import MclirError
 
@@ -18,3 +20,19 @@ def check_compiler(device: torch.device) -> None:
             f'train.compile: torch.compile does not work here ({error}). It needs a C++ compiler (g++) on a CPU and '
             'Triton on a GPU; install it or set train.compile: false.'
         ) from error
+
+
+def make_traceable(net: nn.Module) -> None:
+    """Replace what torch.compile cannot trace in net by its equal up to rounding: the layer norm of spandrel's NAFNet.
+
+    Its backward pass reads ``ctx.saved_variables``, an old name that the tracer does not know, so that nothing of the
+    network would be compiled for training.
+    """
+    for kind in {type(module) for module in net.modules()}:
+        if kind.__module__.startswith('spandrel.architectures.NAFNet.') and kind.__name__ == 'LayerNorm2d':
+            kind.forward = _layer_norm
+
+
+def _layer_norm(self: nn.Module, x: Tensor) -> Tensor:
+    last = F.layer_norm(x.movedim(1, -1), self.weight.shape, self.weight, self.bias, self.eps)  # type: ignore[arg-type]
+    return last.movedim(-1, 1)

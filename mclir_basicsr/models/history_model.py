@@ -11,12 +11,13 @@ from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
 from mclir_basicsr.losses.spn_loss import gradient_ratio
 from mclir_basicsr.models.balance import Balance
-from mclir_basicsr.models.compiler import check_compiler
+from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.saving import SavingModel
 from mclir_basicsr.models.schedule import make_optimizer, make_scheduler
@@ -78,6 +79,7 @@ class HistoryModel(WholeImageModel, SavingModel):
 
     def _compile(self) -> None:
         check_compiler(self.device)
+        make_traceable(self.net_g)
         self._forward = torch.compile(self.net_g)
         if self.history is not None:
             self.cri_spn.vgg.compile()
@@ -121,13 +123,17 @@ class HistoryModel(WholeImageModel, SavingModel):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and, but for a test without it, ``gt``."""
-        super().feed_data(data)
-        for name in ('lq', 'gt'):
-            tensor = getattr(self, name, None)
-            if tensor is not None and tensor.is_cuda:
-                # BasicSR's CUDAPrefetcher copies to it on another stream, and no step waits for the GPU as SRModel's
-                # do: without this its memory might be filled again while it is in use.
-                tensor.record_stream(torch.cuda.current_stream())
+        self.lq = self._to_device(data['lq'])
+        if 'gt' in data:
+            self.gt = self._to_device(data['gt'])
+
+    def _to_device(self, batch: Tensor) -> Tensor:
+        """As SRModel does, but from pinned memory without waiting for the step before."""
+        there = batch.to(self.device, non_blocking=True)
+        if there.is_cuda:
+            # BasicSR's CUDAPrefetcher copies on another stream, which might fill this memory again while it is in use.
+            there.record_stream(torch.cuda.current_stream())
+        return there
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One training step; with ``train.accumulate`` n the gradients of n calls make one optimizer step."""
@@ -135,6 +141,16 @@ class HistoryModel(WholeImageModel, SavingModel):
         last = current_iter % own.accumulate == 0  # of the calls that make an optimizer step
         if (current_iter - 1) % own.accumulate == 0:
             self.optimizer_g.zero_grad()
+        waits = not last and isinstance(self.net_g, DistributedDataParallel)
+        with self.net_g.no_sync() if waits else nullcontext():  # ranks exchange the sum of all batches, once
+            self._add_gradient(current_iter, last)
+        if last:
+            self._optimizer_step(current_iter)
+        if self.history is not None and self.history.is_due(current_iter) and self._good:
+            self.history.refresh(self.get_bare_model(self.net_g), current_iter)
+
+    def _add_gradient(self, current_iter: int, last: bool) -> None:
+        """Forward and backward pass of one batch."""
         with_spn = self.history is not None and current_iter >= self._spn_from
         negatives = self._restore_with_negatives() if with_spn else None
         with self._autocast():
@@ -147,14 +163,10 @@ class HistoryModel(WholeImageModel, SavingModel):
         if self.history is not None and last:
             self.history.refresh_adaptive(self.get_bare_model(self.net_g), output, self.gt)
 
-        self.scaler.scale(l_total / own.accumulate).backward()
+        self.scaler.scale(l_total / self.own.train.accumulate).backward()
         # Reading a value waits for the GPU, so it is left to get_current_log.
         self._terms = {name: value.detach() for name, value in terms.items()}
         self.guard.note({name: value for name, value in self._terms.items() if name.startswith('l_')})
-        if last:
-            self._optimizer_step(current_iter)
-        if self.history is not None and self.history.is_due(current_iter) and self._good:
-            self.history.refresh(self.get_bare_model(self.net_g), current_iter)
 
     def _restore_with_negatives(self) -> Tensor:
         """What the negatives make of lq; before net_g's forward pass, whose activations then take no memory yet."""

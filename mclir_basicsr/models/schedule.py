@@ -7,13 +7,13 @@ from torch import optim
 from torch.optim import Optimizer, lr_scheduler
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models.guard import HEEDING
 
 OPTIMIZERS = tuple(
     name
     for name, kind in vars(optim).items()
     if isinstance(kind, type) and issubclass(kind, Optimizer) and name not in ('Optimizer', 'LBFGS')
 )  # LBFGS calls the loss several times a step
-_FUSED_ON_A_GPU = ('Adam', 'AdamW', 'SGD')  # and these heed found_inf then, see guard.py
 # These take a function, other schedulers or a validation figure, which an option file cannot give.
 _NOT_BY_NAME = {'LambdaLR', 'MultiplicativeLR', 'SequentialLR', 'ChainedScheduler', 'ReduceLROnPlateau', 'LRScheduler'}
 SCHEDULERS = {name: getattr(lr_scheduler, name) for name in lr_scheduler.__all__ if name not in _NOT_BY_NAME} | {
@@ -30,7 +30,7 @@ def make_optimizer(name: str, params: Any, lr: float, **arguments: Any) -> Optim
     if name not in OPTIMIZERS:
         raise MclirError(_unknown('train.optim_g.type', name, OPTIMIZERS))
     kind, params = getattr(optim, name), list(params)
-    if name in _FUSED_ON_A_GPU and not {'fused', 'foreach'} & arguments.keys():
+    if kind in HEEDING and not {'fused', 'foreach'} & arguments.keys():
         arguments['fused'] = all(parameter.is_cuda for parameter in params) or None
     return _make('train.optim_g', kind, params, lr=lr, **arguments)
 

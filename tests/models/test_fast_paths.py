@@ -117,7 +117,7 @@ class Reads(TorchDispatchMode):
 @pytest.mark.parametrize('train', [{}, {'amp': 'bf16'}, {'grad_clip_norm': 0.1}, {'history': {'precision': 'bf16'}}])
 def test_a_step_reads_nothing_on_the_host(options, monkeypatch, train):
     """With a fused optimizer, as on a GPU by default; only a refresh asks whether the last step was made."""
-    model = build(options, optim_g={'type': 'SGD', 'lr': 0.1, 'fused': True}, **train)
+    model = build(options, optim_g={'type': 'Adam', 'lr': 1e-3, 'fused': True}, **train)
     monkeypatch.setattr(Guard, 'on_device', True)  # the CPU's fused optimizer heeds the same flag
     feed(model, 1)
     with Reads() as reads:

@@ -1,11 +1,13 @@
 """Bad steps are counted, named, and end the run."""
 
+from unittest import mock
+
 import pytest
 import torch
 from torch import nn
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.models.guard import Guard
+from mclir_basicsr.models.guard import HEEDING, Guard
 
 NAN, ONE = torch.tensor(float('nan')), torch.tensor(1.0)
 
@@ -52,16 +54,36 @@ def test_only_bad_steps_in_a_row_end_the_run(guard):
         guard.report(9, lambda: 'the hints')
 
 
-def test_a_fused_optimizer_leaves_the_step_out_itself(monkeypatch):
-    """On a GPU the host is not asked; the CPU's fused Adam heeds the same attribute."""
-    net = nn.Linear(2, 2)
-    optimizer = torch.optim.Adam(net.parameters(), fused=True)
-    guard = Guard(optimizer, limit=3)
+@pytest.mark.parametrize('kind', HEEDING)
+def test_fused_optimizers_leave_bad_steps_out_themselves(monkeypatch, kind):
+    """On a GPU the host is not asked; the CPU's fused optimizers heed the same attribute, from the first step on."""
     monkeypatch.setattr(Guard, 'on_device', True)
-    for norm, moves in ((ONE, True), (NAN, False), (ONE, True)):
-        before = net.weight.detach().clone()
-        net(torch.ones(1, 2)).sum().backward()
-        judge(guard, norm)
+    ends = []
+    for norms in ((NAN, NAN, ONE, NAN, ONE), (ONE, ONE)):
+        torch.manual_seed(0)
+        net = nn.Linear(2, 2)
+        optimizer = kind(net.parameters(), lr=0.1, fused=True)
         optimizer.grad_scale = None
-        optimizer.step()
-        assert torch.equal(net.weight, before) != moves
+        guard = Guard(optimizer, limit=3)
+        for norm in norms:
+            optimizer.zero_grad()
+            (norm * net(torch.ones(1, 2)).square().sum()).backward()
+            judge(guard, norm)
+            optimizer.step()
+        ends.append(net.weight.detach())
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'arguments', 'heeds'),
+    [
+        (torch.optim.Adam, {'fused': True}, True),
+        (torch.optim.AdamW, {'fused': True}, True),
+        (torch.optim.Adam, {}, False),
+        (torch.optim.SGD, {'fused': True, 'momentum': 0.9}, False),
+    ],
+)
+def test_who_is_trusted_on_a_gpu(kind, arguments, heeds):
+    guard = Guard(kind(nn.Linear(2, 2).parameters(), **arguments), limit=3)
+    guard._counts = mock.Mock(is_cuda=True)
+    assert guard.on_device == heeds
