@@ -1,6 +1,6 @@
 """The negative models: copies of a network as it was, refreshed from it now and then."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -171,10 +171,12 @@ class ModelHistory(nn.Module):
 
     def _refresh_one(self, k: int, net: nn.Module) -> None:
         negative = self.negatives[k]
-        _move(_floating(negative), _floating(net), keep=self.decay[k])
-        for mine, current in zip(negative.buffers(), net.buffers(), strict=True):
-            if not mine.is_floating_point():
-                mine.copy_(current)
+        _move([p.data for p in negative.parameters()], [p.data for p in net.parameters()], keep=self.decay[k])
+        for mine, current in zip(negative.buffers(), _of_first_rank(net.buffers()), strict=True):
+            if mine.is_floating_point() or mine.is_complex():
+                # What is equal stays: between infinities, as attention masks have, there is no mean.
+                current = torch.where(mine == current, mine, mine.lerp(current, 1 - self.decay[k]))
+            mine.copy_(current)
         self._update_evaluated(k)
         self.refreshes[k] += 1
 
@@ -212,7 +214,7 @@ def per_negative(name: str, value: float | Sequence[float], count: int) -> tuple
 
 def residual_spread(output: Tensor, gt: Tensor) -> Tensor:
     """Mean over the batch of the (unbiased) standard deviation over (C, H, W) of ``2 * (output - gt)``; 0-d."""
-    return (2 * (output.detach() - gt)).flatten(1).std(1).mean()
+    return (2 * (output.detach().float() - gt)).flatten(1).std(1).mean()
 
 
 def _start(net: nn.Module, share: float, fresh: Callable[[], nn.Module] | None, seed: int) -> nn.Module:
@@ -259,5 +261,10 @@ def _move(targets: list[Tensor], sources: list[Tensor], keep: float) -> None:
     get_ema_multi_avg_fn(keep)(targets, sources, None)
 
 
-def _floating(net: nn.Module) -> list[Tensor]:
-    return [t.data for t in (*net.parameters(), *net.buffers()) if t.is_floating_point()]
+def _of_first_rank(buffers: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The buffers as rank 0 has them: each rank's batch statistics come from batches of its own."""
+    for buffer in buffers:
+        if distributed.is_available() and distributed.is_initialized():
+            buffer = buffer.detach().clone()
+            distributed.broadcast(buffer, src=0)
+        yield buffer

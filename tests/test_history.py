@@ -205,6 +205,23 @@ def test_adaptive_refreshes_follow_the_residual(count, threshold, steps, data):
         assert plain.equals(history)
 
 
+def test_refresh_keeps_infinities_and_moves_complex_weights():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([1.0 + 1.0j]))
+            self.register_buffer('mask', torch.tensor([0.0, -torch.inf]))
+
+    net = Masked()
+    history = ModelHistory(net, [1], start=0, decay=0.25)
+    with torch.no_grad():
+        net.weight.fill_(5.0 + 1.0j)
+        net.mask[0] = 4.0
+    history.refresh(net, 1)
+    assert history.negatives[0].weight.tolist() == [4.0 + 1.0j]
+    assert history.negatives[0].mask.tolist() == [3.0, -torch.inf]
+
+
 def test_refresh_carries_buffers():
     net = Scale()
     history = ModelHistory(net, [1], decay=0.25, start=0)

@@ -11,6 +11,7 @@ from mclir_basicsr import checkpoint
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models.balance import Balance
+from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.random_state import SeededModel
 from mclir_basicsr.weights import misfit, read_weights
 
@@ -20,6 +21,7 @@ class CheckpointModel(SeededModel):
 
     history: ModelHistory | None
     balance: Balance | None
+    guard: Guard
     scaler: Any
 
     def load_network(
@@ -68,7 +70,7 @@ class CheckpointModel(SeededModel):
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save what BasicSR saves for resuming, the seed, the history and the loss scale."""
+        """Save what BasicSR saves for resuming, the seed, the loss scale, the guard's counts, the history and its λ."""
         if current_iter == -1:
             return
         state = {
@@ -79,7 +81,7 @@ class CheckpointModel(SeededModel):
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'scaler': self.scaler.state_dict(),
         }
-        for name in ('history', 'balance'):
+        for name in ('guard', 'history', 'balance'):
             part = getattr(self, name)
             if part is not None:
                 state[name] = part.state_dict()
@@ -105,7 +107,7 @@ class CheckpointModel(SeededModel):
             self._check_optimizers()
             if resume_state.get('scaler'):
                 self.scaler.load_state_dict(resume_state['scaler'])
-            for name in ('history', 'balance'):
+            for name in ('guard', 'history', 'balance'):
                 part = getattr(self, name)
                 if part is not None and name in resume_state:
                     part.load_state_dict(resume_state[name])

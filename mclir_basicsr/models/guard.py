@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Adam, AdamW, Optimizer
 
 from mclir_basicsr.errors import MclirError
@@ -19,18 +21,20 @@ HEEDING = (Adam, AdamW)
 class Guard:
     """Judges steps by their loss terms and the norm of their gradient, alike on every rank.
 
-    The terms count too: the gradient of an L1 loss is finite where the loss is not.
+    The terms count too: the gradient of an L1 loss is finite where the loss is not. Batch statistics, which a forward
+    pass moves, go back to what they were before a bad step.
 
     With fused Adam or AdamW on a GPU the host is not asked: the optimizer itself leaves a bad step out, as it does for
     torch.amp, and the counts stay on the device until :meth:`report`. Otherwise the host knows at once.
 
     Args:
+        net: The network that is trained.
         optimizer: Whose steps are judged.
         limit: So many bad steps in a row end the run.
         scaled: The optimizer's step is torch.amp.GradScaler's, which heeds its own judgement only: the host is asked.
     """
 
-    def __init__(self, optimizer: Optimizer, limit: int, *, scaled: bool = False) -> None:
+    def __init__(self, net: nn.Module, optimizer: Optimizer, limit: int, *, scaled: bool = False) -> None:
         device = optimizer.param_groups[0]['params'][0].device
         self.limit = limit
         self._optimizer = optimizer
@@ -39,12 +43,19 @@ class Guard:
         self._finite: dict[str, Tensor] = {}  # terms of this step
         self._finite_then: dict[str, Tensor] = {}  # terms of the last bad step
         self._told = 0
+        norms = [module for module in net.modules() if isinstance(module, _NormBase)]
+        self._statistics = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
+        self._statistics_before: list[Tensor] = []
 
     @property
     def on_device(self) -> bool:
         """Whether the optimizer leaves bad steps out itself; a loaded state may change what it is."""
         heeds = isinstance(self._optimizer, HEEDING) and self._optimizer.param_groups[0]['fused']
         return bool(heeds) and self._counts.is_cuda and not self._scaled
+
+    def begin(self) -> None:
+        """A step begins: of its batches, none has passed through the network yet."""
+        self._statistics_before = [buffer.clone() for buffer in self._statistics]
 
     @torch.no_grad()
     def note(self, terms: Mapping[str, Tensor]) -> None:
@@ -65,6 +76,8 @@ class Guard:
         before = self._finite_then
         self._finite_then = {n: torch.where(good, before.get(n, value), value) for n, value in self._finite.items()}
         self._finite = {}
+        for now, then in zip(self._statistics, self._statistics_before, strict=True):
+            now.copy_(torch.where(good, now, then))
         if self.on_device:
             self._optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
         return good
@@ -96,3 +109,13 @@ class Guard:
                 f'Iteration {iteration}: {row} steps in a row had no finite gradient (train.max_bad_steps). {hints()}'
             )
         return total
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, as plain types."""
+        row, total = self._counts.tolist()
+        return {'in_a_row': row, 'in_all': total}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._counts = torch.tensor([state['in_a_row'], state['in_all']]).to(self._counts)
+        self._told = state['in_all']

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -57,7 +58,8 @@ class HistoryModel(WholeImageModel, SavingModel):
         super().init_training_settings()
         own = self.own.train
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
-        self.guard = Guard(self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())
+        bare = self.get_bare_model(self.net_g)
+        self.guard = Guard(bare, self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())
         self._good = torch.ones((), dtype=torch.bool, device=self.device)  # whether the last optimizer step was made
         self.cri_spn: Any = None
         if own.spn_opt is not None and own.history is not None:
@@ -69,7 +71,7 @@ class HistoryModel(WholeImageModel, SavingModel):
             self._side = SideStream(self.device) if own.history.side_stream else None
             # Measured: up to 14 % faster on a CPU, never slower. net_g keeps the layout of BasicSR's checkpoints.
             for frozen in (self.cri_spn.vgg, self.history):
-                frozen.to(memory_format=torch.channels_last)
+                frozen._apply(_channels_last)
             if own.history.cuda_graphs and self.device.type == 'cuda':
                 self.history.use_cuda_graphs()
                 self.cri_spn.use_cuda_graphs()
@@ -141,15 +143,15 @@ class HistoryModel(WholeImageModel, SavingModel):
         last = current_iter % own.accumulate == 0  # of the calls that make an optimizer step
         if (current_iter - 1) % own.accumulate == 0:
             self.optimizer_g.zero_grad()
+            self.guard.begin()
         waits = not last and isinstance(self.net_g, DistributedDataParallel)
         with self.net_g.no_sync() if waits else nullcontext():  # ranks exchange the sum of all batches, once
-            self._add_gradient(current_iter, last)
+            self._add_gradient(current_iter)
         if last:
             self._optimizer_step(current_iter)
-        if self.history is not None and self.history.is_due(current_iter) and self._good:
-            self.history.refresh(self.get_bare_model(self.net_g), current_iter)
+            self._refresh(range(current_iter - own.accumulate + 1, current_iter + 1))
 
-    def _add_gradient(self, current_iter: int, last: bool) -> None:
+    def _add_gradient(self, current_iter: int) -> None:
         """Forward and backward pass of one batch."""
         with_spn = self.history is not None and current_iter >= self._spn_from
         negatives = self._restore_with_negatives() if with_spn else None
@@ -160,9 +162,6 @@ class HistoryModel(WholeImageModel, SavingModel):
         l_total = functools.reduce(torch.add, terms.values())
         if negatives is not None:
             l_total = l_total + self._spn_term(current_iter, output, negatives, l_total, terms)
-        if self.history is not None and last:
-            self.history.refresh_adaptive(self.get_bare_model(self.net_g), output, self.gt)
-
         self.scaler.scale(l_total / self.own.train.accumulate).backward()
         # Reading a value waits for the GPU, so it is left to get_current_log.
         self._terms = {name: value.detach() for name, value in terms.items()}
@@ -213,6 +212,8 @@ class HistoryModel(WholeImageModel, SavingModel):
         self.scaler.unscale_(self.optimizer_g)
         norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), math.inf if limit is None else limit)
         self._good = self.guard.judge(norm)
+        if self.history is not None and self.history.interval is None and self._good:
+            self.history.refresh_adaptive(self.get_bare_model(self.net_g), self.output, self.gt)
         if limit is not None:
             self._terms['grad_norm'] = norm
         if self.guard.on_device:
@@ -225,6 +226,13 @@ class HistoryModel(WholeImageModel, SavingModel):
         else:
             self.guard.report(current_iter, self._hints)
         self.scaler.update()
+
+    def _refresh(self, iterations: Iterable[int]) -> None:
+        """Refresh the negatives that are due at these iterations of one optimizer step, unless it was left out."""
+        due = [i for i in iterations if self.history is not None and self.history.is_due(i)]
+        if due and self._good:
+            for iteration in due:
+                self.history.refresh(self.get_bare_model(self.net_g), iteration)  # type: ignore[union-attr]
 
     def _hints(self) -> str:
         """What helps where a run ends for want of good steps."""
@@ -291,3 +299,8 @@ class HistoryModel(WholeImageModel, SavingModel):
         if bad_steps:
             self.log_dict['bad_steps'] = bad_steps
         return self.log_dict
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    """Convolution kernels in that layout; ``Module.to`` would try five dimensions (FFTformer) too."""
+    return tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

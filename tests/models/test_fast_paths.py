@@ -59,12 +59,10 @@ def test_a_step_is_the_plain_formula(options):
     model = build(options)
     feed(model, 1)
     distance, gradient = plain_gradient(model)
-    before = parameters(model).double()
     model.optimize_parameters(1)
-    step = (before - parameters(model).double()) / 0.1
     assert model.get_current_log()['spn_dist'] == pytest.approx(distance.item(), rel=1e-5)
-    # rounding turns a sign of the l1 distance here and there, and the weights are float32
-    assert (step - gradient).norm() < 1e-4 * gradient.norm()
+    ours = torch.cat([p.grad.flatten() for p in model.net_g.parameters()])
+    assert (ours - gradient).norm() < 1e-5 * gradient.norm()
 
 
 @pytest.mark.parametrize('device', ['emulated', 'cuda'])
@@ -148,7 +146,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(options, spn):
         small.optimize_parameters(t)
     moved = parameters(large) - start
     assert moved.norm() > 0
-    assert (parameters(small) - start - moved).norm() < 1e-4 * moved.norm()
+    assert (parameters(small) - start - moved).norm() < 1e-5 * moved.norm()
     for mine, theirs in zip(small.net_g_ema.parameters(), large.net_g_ema.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7)
 
@@ -200,8 +198,8 @@ def test_compiled_training_is_that_without(options, monkeypatch):
     assert list(compiled.net_g.state_dict()) == list(plain.net_g.state_dict())
     assert list(compiled.history.state_dict()) == list(plain.history.state_dict())
     assert compiled._forward is not compiled.net_g
-    assert compiled.get_current_log() == pytest.approx(plain.get_current_log(), rel=1e-4)
-    torch.testing.assert_close(parameters(compiled), parameters(plain), rtol=1e-4, atol=1e-6)
+    assert compiled.get_current_log() == pytest.approx(plain.get_current_log(), rel=1e-5)
+    torch.testing.assert_close(parameters(compiled), parameters(plain), rtol=1e-5, atol=1e-7)
 
 
 def test_a_compiler_is_found_where_there_is_one():

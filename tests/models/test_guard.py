@@ -14,7 +14,8 @@ NAN, ONE = torch.tensor(float('nan')), torch.tensor(1.0)
 
 @pytest.fixture
 def guard():
-    return Guard(torch.optim.Adam(nn.Linear(2, 2).parameters()), limit=3)
+    net = nn.Linear(2, 2)
+    return Guard(net, torch.optim.Adam(net.parameters()), limit=3)
 
 
 def judge(guard, norm, **terms):
@@ -54,6 +55,21 @@ def test_only_bad_steps_in_a_row_end_the_run(guard):
         guard.report(9, lambda: 'the hints')
 
 
+def test_counts_go_on_in_a_resumed_run(guard, caplog):
+    for norm in (NAN, ONE, NAN, NAN):
+        judge(guard, norm)
+    guard.report(4, str)
+    net = nn.Linear(2, 2)
+    resumed = Guard(net, torch.optim.Adam(net.parameters()), limit=3)
+    resumed.load_state_dict(guard.state_dict())
+    caplog.clear()
+    assert resumed.report(4, str) == 3
+    assert caplog.text == ''
+    judge(resumed, NAN)
+    with pytest.raises(MclirError, match='3 steps in a row'):
+        resumed.report(5, str)
+
+
 @pytest.mark.parametrize('kind', HEEDING)
 def test_fused_optimizers_leave_bad_steps_out_themselves(monkeypatch, kind):
     """On a GPU the host is not asked; the CPU's fused optimizers heed the same attribute, from the first step on."""
@@ -64,7 +80,7 @@ def test_fused_optimizers_leave_bad_steps_out_themselves(monkeypatch, kind):
         net = nn.Linear(2, 2)
         optimizer = kind(net.parameters(), lr=0.1, fused=True)
         optimizer.grad_scale = None
-        guard = Guard(optimizer, limit=3)
+        guard = Guard(net, optimizer, limit=3)
         for norm in norms:
             optimizer.zero_grad()
             (norm * net(torch.ones(1, 2)).square().sum()).backward()
@@ -84,6 +100,7 @@ def test_fused_optimizers_leave_bad_steps_out_themselves(monkeypatch, kind):
     ],
 )
 def test_who_is_trusted_on_a_gpu(kind, arguments, heeds):
-    guard = Guard(kind(nn.Linear(2, 2).parameters(), **arguments), limit=3)
+    net = nn.Linear(2, 2)
+    guard = Guard(net, kind(net.parameters(), **arguments), limit=3)
     guard._counts = mock.Mock(is_cuda=True)
     assert guard.on_device == heeds

@@ -310,6 +310,15 @@ def test_a_batch_on_a_gpu_outlives_the_prefetchers_refill(options, monkeypatch):
         batch.to().record_stream.assert_called_once_with('mine')
 
 
+def test_weights_of_any_number_of_dimensions(options):
+    """FFTformer has some of five."""
+    network = {'type': 'FFTformer', 'dim': 16, 'num_blocks': [1, 1, 1]}
+    model = build_model(options(train=SPN, network_g=network, scale=1))
+    assert any(p.dim() == 5 for p in model.net_g.parameters())
+    images = [example_input([1, 3, 32, 32], seed) for seed in (1, 2)]
+    assert step(model, 1, *images)['l_spn'] < 0
+
+
 def test_unknown_keys_stop_before_anything_is_built(options, monkeypatch):
     monkeypatch.setattr('basicsr.models.sr_model.build_network', lambda _: pytest.fail('a network was built'))
     with pytest.raises(ValueError, match=r'train\.spn_opt\.loss_wieght: unknown key; did you mean loss_weight\?'):

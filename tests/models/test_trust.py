@@ -6,10 +6,23 @@ import pytest
 import torch
 from basicsr.models import build_model
 from basicsr.utils import get_root_logger
+from basicsr.utils.registry import ARCH_REGISTRY
 from test_history_model import SPN, equal, step
+from torch import nn
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.models.guard import Guard
+
+
+class WithBatchNorm(nn.Module):
+    """x2, with statistics that every forward pass moves."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12), nn.PixelShuffle(2))
+
+    def forward(self, x):
+        return self.body(x)
 
 
 def everything(model):
@@ -18,6 +31,7 @@ def everything(model):
 
 
 NAN = torch.full((2, 3, 24, 24), float('nan'))
+NAN_LQ = torch.full((2, 3, 12, 12), float('nan'))
 
 
 @pytest.mark.parametrize('fused', [False, True])
@@ -35,6 +49,29 @@ def test_a_bad_step_changes_nothing(options, caplog, monkeypatch, fused, amp):
     assert 'Iteration 2: 1 step(s) left out (l_pix not finite' in caplog.text
     assert step(model, 3)['bad_steps'] == 1
     assert not equal(everything(model), before)
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_a_bad_step_leaves_batch_statistics(options, monkeypatch, accumulate):
+    monkeypatch.setitem(ARCH_REGISTRY._obj_map, 'WithBatchNorm', WithBatchNorm)
+    model = build_model(options(train=SPN | {'accumulate': accumulate}, network_g={'type': 'WithBatchNorm'}))
+    for iteration in range(1, accumulate + 1):
+        step(model, iteration)
+    before = everything(model)
+    for iteration in range(accumulate + 1, 2 * accumulate + 1):
+        step(model, iteration, lq=NAN_LQ if iteration == accumulate + 1 else None)
+    assert model.get_current_log()['bad_steps'] == 1
+    assert equal(everything(model), before)
+
+
+def test_a_bad_step_refreshes_nothing_by_its_residual(options):
+    history = {'policy': 'adaptive', 'negatives': 2, 'threshold': 0.01}
+    model = build_model(options(train=SPN | {'history': history, 'pixel_opt': {'type': 'MSELoss'}}))
+    step(model, 1)
+    before = everything(model)
+    assert model.history.refreshes == [1, 0]
+    assert step(model, 2, gt=torch.full_like(NAN, 1e25))['bad_steps'] == 1  # whose square is infinite
+    assert equal(everything(model), before)
 
 
 @pytest.mark.parametrize('fused', [False, True])
