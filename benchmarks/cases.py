@@ -5,7 +5,9 @@ import logging
 import sys
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -45,6 +47,7 @@ def _swinir(depths: list[int], width: int, upsampler: str) -> dict[str, Any]:
 
 NAFNET = {'type': 'NAFNet', 'width': 32, 'enc_blk_nums': [1, 1, 1, 28], 'middle_blk_num': 1, 'dec_blk_nums': [1] * 4}
 CASES = {
+    'edsr_tiny': Case(_edsr(2), 2, 1, 24),  # seconds, to try things out
     'edsr_small': Case(_edsr(8), 2, 4, 48),
     'swinir_small': Case(_swinir([6, 6], 60, 'pixelshuffledirect') | {'img_size': 32, 'upscale': 2}, 2, 2, 32),
     # As their authors train them; batches as in our option files.
@@ -55,7 +58,10 @@ CASES = {
     'ffanet': Case({'type': 'FFANet'}, 1, 2, 240),
     'dehazeformer': Case({'type': 'DehazeFormer', 'variant': 'b'}, 1, 16, 256),
 }
-SETS = {'cpu': ['edsr_small', 'swinir_small'], 'gpu': [name for name in CASES if not name.endswith('small')]}
+SETS = {
+    'cpu': ['edsr_small', 'swinir_small'],
+    'gpu': ['edsr', 'swinir_light', 'swinir', 'nafnet', 'ffanet', 'dehazeformer'],
+}
 
 SPN = {'spn_opt': {'weights': 'random'}, 'history': {'interval': [100, 200, 500, 1000]}}
 PLAIN = 'SRModel'
@@ -77,6 +83,7 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
     'K=4 amp + precision bf16': _spn({'precision': 'bf16'}, amp='bf16'),
     'K=4 compile': _spn(compile=True),
     'K=4 amp + precision bf16 + compile': _spn({'precision': 'bf16'}, amp='bf16', compile=True),
+    'K=4 amp bf16 + precision fp16 + compile': _spn({'precision': 'fp16'}, amp='bf16', compile=True),
     'K=4 graphs': _spn({'cuda_graphs': True}),
     'K=4 side stream': _spn({'side_stream': True}),
     'K=4 graphs + side stream': _spn(_LAUNCHED),
@@ -109,14 +116,43 @@ def make(case: Case, setting: str) -> Any:
 
 
 def make_other(case: Case, place: str, train: dict[str, Any]) -> Any:
-    """A model of any BasicSR-style class, ``file.py:ClassName``, with these keys added to its train block."""
-    file, name = place.rsplit(':', 1)
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    """A model of :func:`other_class`, with these keys added to its train block."""
+    kind = other_class(place)
+    return _fed(kind(options(case, train, kind.__name__)), case)
+
+
+def other_class(place: str) -> Any:
+    """Any BasicSR-style model class, ``file.py:ClassName``.
+
+    Raises:
+        SystemExit: There is none; one line says why.
+    """
+    file, _, name = place.rpartition(':')
+    if not Path(file).is_file():
+        sys.exit(f'{place}: there is no file {file or place!r}. Give FILE.py:CLASS.')
+    kind = getattr(_module(file), name, None)
+    if not isinstance(kind, type):
+        sys.exit(f'{place}: {file} has no class {name!r}.')
+    return kind
+
+
+@cache  # a file runs once: BasicSR's registries refuse to take a class again
+def _module(file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f'benchmarked_{Path(file).stem}', file)
     if spec is None or spec.loader is None:
-        sys.exit(f'{file} is no Python file')
+        sys.exit(f'{file} is no Python file.')
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return _fed(getattr(module, name)(options(case, train, name)), case)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        sys.exit(f'{file} cannot be imported: {first_line(error)}')
+    return module
+
+
+def first_line(error: BaseException) -> str:
+    """Kind and first line of an error."""
+    return f'{type(error).__name__}: {error}'.splitlines()[0]
 
 
 def _fed(model: Any, case: Case) -> Any:

@@ -1,0 +1,82 @@
+"""The benchmark of the training step runs, and says what it cannot do."""
+
+import importlib
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from basicsr.archs.edsr_arch import EDSR
+from conftest import run
+
+BENCHMARKS = Path(__file__).parents[1] / 'benchmarks'
+# As BasicSR's models are written.
+OTHER = """
+import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
+
+
+@MODEL_REGISTRY.register()
+class Twice(SRModel):
+    def optimize_parameters(self, current_iter):
+        for _ in range(2):
+            super().optimize_parameters(current_iter)
+
+
+@MODEL_REGISTRY.register()
+class Hungry(SRModel):
+    def optimize_parameters(self, current_iter):
+        raise torch.OutOfMemoryError('CUDA out of memory.\\nTried to allocate 1 GiB.')
+"""
+
+
+def test_a_table_with_other_classes_one_of_which_fails(tmp_path):
+    file = tmp_path / 'other.py'
+    file.write_text(OTHER)
+    twice, hungry = f'{file}:Twice', f'{file}:Hungry'
+    done = run(
+        sys.executable, BENCHMARKS / 'step_time.py', '--networks', 'edsr_tiny', '--settings', 'K=4 per_step 1',
+        '--steps', 1, '--other', hungry, twice, '--out', tmp_path / 'table', cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / 'table.json').read_text())['networks']['edsr_tiny']
+    rows = {row.pop('setting'): row for row in found['rows']}
+    assert list(rows) == ['SRModel', 'K=4 per_step 1', hungry, twice]
+    assert rows[hungry] == {'error': 'OutOfMemoryError: CUDA out of memory.'}
+    assert f'| {hungry} | OutOfMemoryError: CUDA out of memory. | - |' in done.stdout
+    assert {key for key, value in rows[twice].items() if value is not None} == {'ms', 'ratio', 'memory_mib'}
+    plain, spn = rows['SRModel'], rows['K=4 per_step 1']
+    assert all(value > 0 for value in (*spn.values(), rows[twice]['ratio']))
+    assert plain['ratio'] == plain['memory_ratio'] == 1 < spn['memory_ratio']
+    with torch.device('meta'):
+        parameters = sum(p.numel() for p in EDSR(3, 3, num_feat=64, num_block=2, upscale=2).parameters())
+    assert spn['copies_mib'] == pytest.approx(4 * 4 * parameters / 2**20, rel=1e-3)
+    assert (tmp_path / 'table.png').stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--other', 'nowhere.py:Model'], "nowhere.py:Model: there is no file 'nowhere.py'. Give FILE.py:CLASS."),
+        (['--other', 'model.py:Model'], "model.py:Model: model.py has no class 'Model'."),
+        (['--other', 'broken.py:Model'], 'broken.py cannot be imported: ModuleNotFoundError: '),
+        (['--other-train', 'no.yml'], '--other-train: no.yml cannot be read: '),
+        (['--out', 'nowhere/table'], '--out: there is no folder nowhere.'),
+    ],
+)
+def test_what_cannot_be_measured_is_said_at_once(arguments, message, tmp_path, monkeypatch):
+    (tmp_path / 'model.py').write_text('Model = None')
+    (tmp_path / 'broken.py').write_text('import of_no_such_name')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, 'argv', ['step_time.py', *arguments])
+    log = logging.getLogger('basicsr')
+    level = log.level
+    step_time = importlib.import_module('step_time')  # silences BasicSR
+    log.setLevel(level)
+    with pytest.raises(SystemExit) as stopped:
+        step_time.main()
+    assert str(stopped.value).startswith(message) and '\n' not in str(stopped.value)
