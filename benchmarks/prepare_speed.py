@@ -1,8 +1,11 @@
-"""`mclir prepare` beside BasicSR's own tools on the same images: `python benchmarks/prepare_speed.py [FOLDER]`.
+"""Writing databases beside BasicSR's own tools on the same images: `python benchmarks/prepare_speed.py [FOLDER]`.
 
-Prints the time of whole images and of subimages on both sides, peak memory at 1,000 and 10,000 images, and the time to
-read one epoch from LMDB and from a folder. Everything runs in one process unless it says otherwise; times are the best
-of a few turns, both sides in turn, with the images in the page cache. Linux only (/proc).
+Prints the time of whole images and of subimages on both sides, the time to read one epoch from LMDB and from a folder,
+and peak memory at 1,000 and 10,000 images. Where it says `write`, this is the writer of `mclir prepare` alone: without
+pairing the names, and without the check, which decodes every image and which BasicSR has no counterpart of. Where it
+says `prepare`, it is all that the command does once Python has started, for gt and lq images. Everything runs in one
+process unless it says otherwise; times are the best of a few turns, both sides in turn, with the images in the page
+cache. Linux only (/proc).
 """
 
 import argparse
@@ -21,6 +24,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mclir_basicsr.data.prepare import prepare
+from mclir_basicsr.data.recipes import own_pairs
 from mclir_basicsr.data.source import Source, Window
 from mclir_basicsr.data.subimages import cut
 from mclir_basicsr.data.writer import write
@@ -48,6 +53,11 @@ def ours(images: list[Path], target: Path, window: Window | None = None, jobs: i
     sources = [Source(path.stem, str(path), window) for path in images]
     form = 'lmdb' if target.suffix else 'folder'
     write(sources, len(sources), target, form=form, jobs=jobs, plan='benchmark', progress=False)
+
+
+def prepared(gt: Path, lq: Path, out: Path) -> None:
+    """Check the pairs of two folders and write their databases, as the command does."""
+    prepare(*own_pairs(gt, lq), out, progress=False)
 
 
 def basicsr_lmdb(images: list[Path], target: Path) -> None:
@@ -100,6 +110,25 @@ def compare(images: list[Path], window: Window, scratch: Path) -> None:
         before=clean,
     )
     print(f'subimages, one core: two steps {theirs:.3f} s, write {own:.3f} s, ratio {theirs / own:.1f}')
+
+
+def compare_command(images: list[Path], scratch: Path) -> None:
+    """Print the time of the whole command for these images as gt and a copy of them as lq."""
+    folders = [scratch / 'images' / side for side in ('gt', 'lq')]
+    out = scratch / 'out'
+    emptied(scratch)
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for image in images:
+            shutil.copy(image, folder)
+
+    def theirs() -> None:
+        for folder in folders:
+            basicsr_lmdb(sorted(folder.iterdir()), out / f'{folder.name}.lmdb')
+
+    tool, own = best_times(theirs, partial(prepared, *folders, out), before=partial(emptied, out))
+    print(f'whole images, gt and lq, checked: make_lmdb_from_imgs {tool:.3f} s, prepare {own:.3f} s, '
+          f'ratio {tool / own:.1f}')  # fmt: skip
 
 
 def read_epoch(folder: Path, ending: str, backend: str) -> None:
@@ -179,6 +208,7 @@ def run(images: Iterable[Path], window: Window, scratch: Path) -> None:
     print(f'{len(files)} images, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB; window {window.size}, '
           f'step {window.step}; best of {TURNS}')  # fmt: skip
     compare(files, window, scratch)
+    compare_command(files, scratch)
     compare_reading(files, window, scratch)
     compare_memory(scratch)
 

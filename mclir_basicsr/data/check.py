@@ -57,7 +57,7 @@ def examine(file: str) -> Examined:
     except OSError as error:
         return Examined(0, 0, f'cannot be read: {error.strerror}')
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if image is None or not _ends_well(content):
+    if image is None or not ends_well(content):
         return Examined(0, 0, 'cannot be decoded: it is empty, truncated, damaged or no image')
     try:
         height, width, _ = image_shape(io.BytesIO(content), 'it')
@@ -78,7 +78,7 @@ def examine(file: str) -> Examined:
     return Examined(height, width, note='alpha')
 
 
-def _ends_well(content: bytes) -> bool:
+def ends_well(content: bytes) -> bool:
     """False for a truncated JPEG: OpenCV before 5 fills the missing rest with grey and says nothing."""
     if not content.startswith(b'\xff\xd8'):
         return True

@@ -1,16 +1,14 @@
 """The LMDB database as BasicSR reads it: data.mdb, lock.mdb and meta_info.txt."""
 
 import io
-import os
-from itertools import islice
 from pathlib import Path
 
 import lmdb
 
 from mclir_basicsr.data.entries import Entry, read_file
 from mclir_basicsr.data.header import image_shape
+from mclir_basicsr.data.meta_info import META_INFO, MetaInfo
 
-META_INFO = 'meta_info.txt'
 _FIRST_MAP_BYTES = 256 * 2**20
 _SPARE_PAGES = 16  # more than a put can take beside its data: the way down the tree, copied, and split on every level
 
@@ -28,9 +26,7 @@ class Database:
 
     def __init__(self, folder: Path, images: int) -> None:
         self.pending = 0
-        self._meta = (folder / META_INFO).open('ab+')
-        self._meta.seek(0)
-        self._meta.truncate(sum(len(line) for line in islice(self._meta, images)))
+        self._meta = MetaInfo(folder / META_INFO, images)
         self._env = lmdb.open(str(folder), map_size=_FIRST_MAP_BYTES, meminit=False)
         self._begin()
 
@@ -45,9 +41,7 @@ class Database:
             data, origin = entry.content, entry.name
         else:
             data, origin = read_file(entry.content), str(entry.content)
-        height, width, channels = image_shape(io.BytesIO(data), origin)
-        # the last number, the level of compression, is part of the format; nobody reads it
-        self._meta.write(f'{entry.name} ({height},{width},{channels}) 1\n'.encode('ascii'))
+        self._meta.add(entry.name, image_shape(io.BytesIO(data), origin))
         self._make_room(len(data) // self._page_bytes + _SPARE_PAGES)
         self._transaction.put(entry.key.encode('ascii'), data)
         self.pending += len(data)
@@ -76,7 +70,6 @@ class Database:
         """
         self._transaction.commit()
         self._meta.flush()
-        os.fsync(self._meta.fileno())
         self.pending = 0
         self._begin()
 

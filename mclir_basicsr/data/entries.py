@@ -38,6 +38,11 @@ def is_unchanged(source: Source) -> bool:
     return source.window is None and source.modcrop == source.reduce == 1
 
 
+def ending_of(source: Source) -> str:
+    """Ending of the names of what a source becomes."""
+    return Path(source.path).suffix if is_unchanged(source) else '.png'
+
+
 def entries_of(source: Source) -> list[Entry]:
     """Make the images of a source: one, or its subimages row by row.
 
@@ -48,8 +53,7 @@ def entries_of(source: Source) -> list[Entry]:
         MclirError: The file cannot be read or decoded, or is too small for what is asked of it.
     """
     if is_unchanged(source):
-        path = Path(source.path)
-        return [Entry(source.key + path.suffix, path)]
+        return [Entry(source.key + ending_of(source), Path(source.path))]
     image = _mod_crop(_decode(source.path), source)
     if source.reduce > 1:
         image = reduce(image, source.reduce)

@@ -1,5 +1,6 @@
 """A folder of image files that is being written."""
 
+import io
 import os
 import shutil
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from mclir_basicsr.data.entries import Entry
 from mclir_basicsr.data.header import image_shape
+from mclir_basicsr.data.meta_info import FOLDER_META_INFO, MetaInfo
 from mclir_basicsr.data.unfinished import visible_files
 
 
@@ -16,7 +18,8 @@ class ImageFolder:
     A whole image is a hard link to the original, which takes no space, or a copy where the file system has no links.
 
     Args:
-        folder: The folder, there already.
+        folder: The folder, there already: empty, or with unfinished work.
+        images: Number of its images that count. What was put after them is put again.
 
     Attributes:
         pending: Bytes in memory since the last flush: none.
@@ -24,8 +27,9 @@ class ImageFolder:
 
     pending = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: int) -> None:
         self._folder = folder
+        self._meta = MetaInfo(folder / FOLDER_META_INFO, images)
 
     def put(self, entry: Entry) -> None:
         """Write an image.
@@ -37,9 +41,10 @@ class ImageFolder:
         file = self._folder / entry.name
         file.unlink(missing_ok=True)  # an interrupted call may have left a link, which must not be written through
         if isinstance(entry.content, bytes):
+            self._meta.add(entry.name, image_shape(io.BytesIO(entry.content), entry.name))
             file.write_bytes(entry.content)
             return
-        image_shape(entry.content, str(entry.content))
+        self._meta.add(entry.name, image_shape(entry.content, str(entry.content)))
         original = entry.content.resolve()
         try:
             os.link(original, file)
@@ -47,7 +52,12 @@ class ImageFolder:
             shutil.copyfile(original, file)
 
     def flush(self) -> None:
-        """Have everything on disk."""
+        """Have everything on disk.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        self._meta.flush()
         if sys.platform != 'win32':
             os.sync()  # at once; an fsync for each file would take longer than writing them
 
@@ -56,4 +66,5 @@ class ImageFolder:
         return len(visible_files(self._folder))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close the list of images."""
+        self._meta.close()

@@ -17,15 +17,17 @@ class Layout:
         gt: Folder of the gt images below the root; ``*`` stands for any folder.
         lq: The same for lq; ``{s}`` stands for the scale.
         rule: How the names pair.
+        literal: ``*`` and ``{s}`` stand for nothing: they belong to the names of the folders.
     """
 
     gt: str
     lq: str
     rule: Rule = field(default_factory=Rule)
+    literal: bool = False
 
     def lq_at(self, scale: int) -> str:
         """Folder of the lq images of a scale."""
-        return self.lq.replace('{s}', str(scale))
+        return self.lq if self.literal else self.lq.replace('{s}', str(scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,9 @@ def _find(part: Part, root: Path, make_lr: int | None) -> Found:
             scale
             for scale in _wanted(part, make_lr)
             if all(
-                _is_there(root, layout.gt) and (make_lr is not None or _is_there(root, layout.lq_at(scale)))
+                _is_there(root, folder, layout.literal)
                 for layout in layouts
+                for folder in (layout.gt, *([layout.lq_at(scale)] if make_lr is None else []))
             )
         )
         if scales:
@@ -149,8 +152,8 @@ def _wanted(part: Part, make_lr: int | None) -> tuple[int, ...]:
     return part.scales if make_lr is None else (make_lr,)
 
 
-def _is_there(root: Path, pattern: str) -> bool:
-    return any(root.glob(pattern)) if '*' in pattern else (root / pattern).is_dir()
+def _is_there(root: Path, pattern: str, literal: bool) -> bool:
+    return any(root.glob(pattern)) if '*' in pattern and not literal else (root / pattern).is_dir()
 
 
 def _folders(part: Part, layouts: tuple[Layout, ...], scale: int | None = None) -> str:

@@ -102,16 +102,22 @@ class Pairing:
     faults: list[str]
 
 
-def names(root: Path, pattern: str) -> list[Name]:
+def names(root: Path, pattern: str, literal: bool = False) -> list[Name]:
     """The image files in one folder, or in each folder that a pattern with ``*`` matches; sorted by path.
 
     Hidden files and other endings are passed over. Empty where there is no such folder.
+
+    Args:
+        root: Where the pattern begins.
+        pattern: The folder or folders.
+        literal: It is the name of one folder, even with ``*`` in it.
     """
-    folders = sorted(root.glob(pattern)) if '*' in pattern else [root / pattern]
+    several = '*' in pattern and not literal
+    wanted = Path(pattern).parts if several else ()
     found = []
-    for folder in filter(Path.is_dir, folders):
+    for folder in filter(Path.is_dir, sorted(root.glob(pattern)) if several else [root / pattern]):
         relative = folder.relative_to(root).as_posix()
-        wild = [part for part, wanted in zip(Path(relative).parts, Path(pattern).parts, strict=False) if wanted == '*']
+        wild = [part for part, star in zip(Path(relative).parts, wanted, strict=False) if star == '*']
         with os.scandir(folder) as entries:
             for name in sorted(entry.name for entry in entries):
                 stem, ending = os.path.splitext(name)  # noqa: PTH122  a Path for each of a million names is slow

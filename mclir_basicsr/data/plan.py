@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mclir_basicsr.data.entries import ending_of
 from mclir_basicsr.data.layout import Found, Part
 from mclir_basicsr.data.pairing import Item, Rule, names, pair
 from mclir_basicsr.data.source import Source, Window
@@ -40,6 +41,10 @@ class Target:
         """What the writer takes."""
         for key, path in self.items:
             yield Source(key, str(self.root / path), self.window, self.modcrop, self.reduce)
+
+    def file_names(self) -> set[str]:
+        """Names of the items as files, before they are cut."""
+        return {source.key + ending_of(source) for source in self.sources()}
 
     @cached_property
     def plan(self) -> str:
@@ -80,13 +85,11 @@ class Planned:
         return self.gt, *self.lq.values()
 
     def wants_pairs_file(self, scale: int, form: Form) -> bool:
-        """Whether PairedImageDataset alone cannot find, fit or pick the pairs, once they are written."""
+        """Whether PairedImageDataset alone cannot find, fit or pick the pairs."""
         gt, lq = self.gt, self.lq[scale]
         if self.part.pairs_file or self.part.border or len(gt.items) != len(lq.items):
             return True
-        if form == 'lmdb':
-            return False
-        return {file.name for file in gt.path.iterdir()} != {file.name for file in lq.path.iterdir()}  # .jpg and .png
+        return form == 'folder' and gt.file_names() != lq.file_names()  # .jpg and .png
 
     def pairs_file(self, scale: int) -> Path:
         """Where the pairs of a scale are listed."""
@@ -119,11 +122,11 @@ def plan_part(found: Found, out: Path, form: Form, make_lr: int | None) -> tuple
         return Target(path, root, items, _reduced(part.window, scale), modcrop, reduce)
 
     faults: list[str] = []
-    gt_names = [name for layout in layouts for name in names(root, layout.gt)]
+    gt_names = [name for layout in layouts for name in names(root, layout.gt, layout.literal)]
     planned = Planned(part, target(part.gt_out, 1, []))
     for scale in scales:
         if make_lr is None:
-            lq_names = [name for layout in layouts for name in names(root, layout.lq_at(scale))]
+            lq_names = [name for layout in layouts for name in names(root, layout.lq_at(scale), layout.literal)]
         else:
             rule, lq_names = Rule(rule.gt, rule.gt), gt_names
         pairing = pair(gt_names, lq_names, rule, part.pairs_file)

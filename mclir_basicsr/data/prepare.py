@@ -12,12 +12,14 @@ from mclir_basicsr.data import check, writer
 from mclir_basicsr.data.layout import Recipe, locate
 from mclir_basicsr.data.option_block import report
 from mclir_basicsr.data.plan import Planned, Target, plan_part
+from mclir_basicsr.data.prepared import note_prepared
 from mclir_basicsr.data.resize import reduce
 from mclir_basicsr.data.unfinished import finished
 from mclir_basicsr.data.writer import Form
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.whole_file import whole_file
 
+_FAULTS = 'prepare_faults.txt'
 _FAULTS_SHOWN = 50
 _NOTES = {'grey': 'grey; training reads them as colour', 'alpha': 'opaque with an alpha channel; training drops it'}
 
@@ -48,7 +50,7 @@ def prepare(
 
     Raises:
         MclirError: ``make_lr`` is out of range, nothing of the data set is there, ``out`` holds something else already,
-            or its images have faults: the message lists them, and nothing is written.
+            or its images have faults: the message or a file that it names lists them, and no image is written.
     """
     if make_lr is not None:
         if make_lr < 2 or not recipe.super_resolution:
@@ -65,14 +67,33 @@ def prepare(
     for target in (target for plan in planned for target in plan.targets):
         finished(target.path, target.plan)  # refuses at once, not after the check, what the writer would not overwrite
     faults += _check(planned, out, jobs, progress)
-    if faults:
-        shown, more = faults[:_FAULTS_SHOWN], len(faults) - _FAULTS_SHOWN
-        listed = '\n  '.join([*shown, *([f'and {more} more'] if more > 0 else [])])
-        raise MclirError(f'{len(faults)} faults in {found[0].root}; nothing was written:\n  {listed}')
+    _refuse(faults, found[0].root, out / _FAULTS)
+    pairs_files = {
+        plan.pairs_file(scale): (target.path, plan.gt.path)
+        for plan in planned
+        for scale, target in plan.lq.items()
+        if plan.wants_pairs_file(scale, form)
+    }
+    note_prepared(out, [target.path for plan in planned for target in plan.targets], pairs_files)
     lines = [line for plan in planned for line in _write(plan, form, jobs, progress)]
     lines += [note for plan in planned for note in plan.notes]
     lines += [f'missing, left out: {line}' for line in missing]
     return report(recipe, planned, lines, form)
+
+
+def _refuse(faults: Sequence[str], root: Path, file: Path) -> None:
+    """Raise the faults, if any; those that are too many for a message stand in a file, which is gone otherwise."""
+    if len(faults) <= _FAULTS_SHOWN:
+        file.unlink(missing_ok=True)
+        listed = faults
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as stream:
+            stream.writelines(f'{fault}\n'.encode(errors='backslashreplace') for fault in faults)
+        listed = [*faults[:_FAULTS_SHOWN], f'and {len(faults) - _FAULTS_SHOWN} more; {file} lists all']
+    if faults:
+        lines = '\n  '.join(listed)
+        raise MclirError(f'{len(faults)} faults in {root}; nothing was written:\n  {lines}')
 
 
 def _check(planned: Sequence[Planned], out: Path, jobs: int, progress: bool) -> list[str]:

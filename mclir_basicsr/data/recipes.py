@@ -184,7 +184,7 @@ def own_pairs(gt: Path, lq: Path | None, scale: int = 1, rule: Rule = SAME) -> t
             raise MclirError(f'There is no folder {folder}.')
     root = Path(os.path.commonpath([gt.absolute(), lq.absolute()]))
     below = [folder.absolute().relative_to(root).as_posix() for folder in (gt, lq)]
-    layout = Layout(below[0], below[1], rule)
+    layout = Layout(below[0], below[1], rule, literal=True)
     part = Part('pairs', (layout,), scales=(scale,), patch=128 if scale == 1 else 48, gt_out='gt', lq_out='lq')
     return Recipe('pairs', (part,)), root
 

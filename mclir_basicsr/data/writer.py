@@ -78,7 +78,7 @@ def write(
     if done is not None:
         return Written(0, done.images)
     with _disk_errors_named(target), unfinished(target, plan) as (folder, before):
-        store = Database(folder, before.images) if form == 'lmdb' else ImageFolder(folder)
+        store = (Database if form == 'lmdb' else ImageFolder)(folder, before.images)
         rest = islice(_checked(sources), before.sources, None)
         with closing(store), closing(make_all(rest, jobs)) as made:
             bar = tqdm(made, total=total, initial=before.sources, unit='image', desc=target.name, disable=not progress)

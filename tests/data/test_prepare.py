@@ -1,7 +1,9 @@
 """`mclir prepare` from the folders as published to what BasicSR reads."""
 
+import random
 import re
 import shutil
+import signal
 import sys
 
 import cv2
@@ -10,13 +12,14 @@ import pytest
 import torch
 from basicsr.data import build_dataset
 from conftest import run
-from trees import TREES, blocks, noise, plain, plant, read, super_resolution, write
+from trees import TREES, blocks, noise, plain, plant, read, stored, super_resolution, write
 
 from mclir_basicsr import cli
 from mclir_basicsr.data import check
 from mclir_basicsr.data.pairing import regex
 from mclir_basicsr.data.prepare import prepare
 from mclir_basicsr.data.recipes import RECIPES, own_pairs, recipe
+from mclir_basicsr.data.verify import verify, verify_tree
 from mclir_basicsr.errors import MclirError
 
 
@@ -66,6 +69,69 @@ def test_a_shared_clear_image_is_stored_once(tmp_path):
     assert len(lines) == 30
 
 
+# `mclir prepare` that is killed a moment after a step of its progress; it saves more often, as its runs are short
+KILLED = """
+import os, signal, sys, threading
+os.environ['TQDM_MININTERVAL'] = '0'  # no step is passed over
+from tqdm import tqdm
+from mclir_basicsr import cli
+from mclir_basicsr.data import writer
+writer._BATCH_BYTES, writer._BATCH_SECONDS = 10_000, 0.1
+update, steps, last_step, delay = tqdm.update, 0, int(sys.argv[1]), float(sys.argv[2])
+def counted(bar, n=1):
+    global steps
+    steps += 1
+    if steps == last_step:
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return update(bar, n)
+tqdm.update = counted
+status = cli.main(['prepare', *sys.argv[3:]])
+print(steps)
+sys.exit(status)
+"""
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no SIGKILL')
+@pytest.mark.parametrize(
+    ('form', 'jobs', 'moments'),
+    [('lmdb', 1, (0.1, 0.5, 0.7, 0.9)), ('lmdb', 2, (0.2, 0.6, 0.8)), ('folder', 1, (0.3, 0.55, 0.85))],
+)
+def test_killed_at_ten_moments(form, jobs, moments, tmp_path):
+    for i in range(12):
+        for side, shade in (('target', 20 * i), ('input', 20 * i + 1)):
+            write(tmp_path / f'GoPro/train/{side}/{i:02d}.png', plain(512, 768, shade))
+
+    def command(out, last_step=0, delay=0.0):
+        arguments = ('gopro', '--src', 'GoPro', '--out', out, '--format', form, '--jobs', jobs)
+        return run(sys.executable, '-c', KILLED, last_step, delay, *arguments, cwd=tmp_path)  # its workers end, too
+
+    whole = command('whole')
+    assert whole.returncode == 0, whole.stderr
+    steps = int(whole.stdout.splitlines()[-1])
+    assert steps >= 4 * 12
+    expected = [stored(folder) for folder in image_sets(tmp_path / 'whole')]
+    assert [len(images) for images in expected] == [24, 24]
+    delays = random.Random(jobs)
+    unfinished = 0
+    for moment in moments:
+        out = tmp_path / f'killed_{moment}'
+        kills = [round(moment * steps), *([5] if moment == moments[0] else [])]  # the rerun, too, once
+        for last_step in kills:
+            assert command(out.name, last_step, delays.uniform(0, 0.02)).returncode in (-signal.SIGKILL, 0)
+            there = image_sets(out)
+            assert all(verify(folder) == [] for folder in there)
+            unfinished += len(there) < 2
+        prepare(recipe('gopro'), tmp_path / 'GoPro', out, form=form, progress=False)
+        assert verify_tree(out) == (48, [])
+        assert [stored(folder) for folder in image_sets(out)] == expected
+    assert unfinished > len(moments) / 2  # most kills did hit
+
+
+def image_sets(out):
+    """The databases or folders that have their final names."""
+    return [folder for folder in sorted(out.glob('train/*')) if folder.is_dir() and folder.suffix != '.partial']
+
+
 @pytest.mark.parametrize('form', ['lmdb', 'folder'])
 def test_own_pairs_bit_for_bit(form, tmp_path):
     gt, lq = noise(tmp_path / 'gt', ['a.png', 'b.1.png']), noise(tmp_path / 'lq', ['a.png', 'b.1.png'], seed=1)
@@ -76,6 +142,15 @@ def test_own_pairs_bit_for_bit(form, tmp_path):
         for side, folder in (('gt', gt), ('lq', lq)):
             image = cv2.imread(str(folder / name))[..., ::-1].transpose(2, 0, 1)
             assert np.array_equal(sample[side].mul(255).round().numpy(), image)
+
+
+def test_names_of_own_folders_are_no_patterns(tmp_path):
+    for folder in ('gx', 'l1', '*'):
+        noise(tmp_path / folder / '*', ['other.png'])
+    gt, lq = noise(tmp_path / '*/g[x]*', ['a.png']), noise(tmp_path / '*/l{s}', ['a.png'])
+    prepare(*own_pairs(gt, lq), tmp_path / 'out', form='folder', progress=False)
+    assert (tmp_path / 'out/gt/a.png').samefile(gt / 'a.png')
+    assert (tmp_path / 'out/lq/a.png').samefile(lq / 'a.png')
 
 
 def test_own_pairs_by_a_pattern_may_share_images(tmp_path):
@@ -176,13 +251,19 @@ def test_all_faults_of_all_parts_in_one_message_and_nothing_written(tmp_path):
     assert not list(tmp_path.glob('out/**/*.*db')) and not (tmp_path / 'out/train').exists()
 
 
-def test_many_faults_are_counted(tmp_path):
+def test_many_faults_are_counted_and_stand_in_a_file(tmp_path):
     gt, lq = noise(tmp_path / 'gt', [f'{i:03d}.png' for i in range(60)]), noise(tmp_path / 'lq', ['000.png'])
     with pytest.raises(MclirError) as error:
         prepare(*own_pairs(gt, lq), tmp_path / 'out', progress=False)
     lines = str(error.value).splitlines()
     assert lines[0].startswith('59 faults')
-    assert (len(lines), lines[1], lines[-1]) == (52, '  gt/001.png: gt without lq', '  and 9 more')
+    file = tmp_path / 'out/prepare_faults.txt'
+    assert (len(lines), lines[1]) == (52, '  gt/001.png: gt without lq')
+    assert lines[-1] == f'  and 9 more; {file} lists all'
+    assert file.read_text().splitlines() == [f'gt/{i:03d}.png: gt without lq' for i in range(1, 60)]
+    noise(tmp_path / 'lq', [f'{i:03d}.png' for i in range(60)])
+    prepare(*own_pairs(gt, lq), tmp_path / 'out', progress=False)
+    assert not file.exists()
 
 
 def test_images_too_small_to_be_cut(tmp_path):

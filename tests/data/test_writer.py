@@ -1,7 +1,6 @@
 """Databases and folders are complete and right, whatever interrupts their writing."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import lmdb
 import numpy as np
 import pytest
 from basicsr.data.paired_image_dataset import PairedImageDataset
+from trees import stored
 
 from mclir_basicsr.data import writer
 from mclir_basicsr.data.database import Database
@@ -47,19 +47,8 @@ def run(items, target, jobs=1, plan='plan'):
     return write(items, len(items), target, form=form, jobs=jobs, plan=plan, progress=False)
 
 
-def read(target):
-    """Encoded images by name, in the order of meta_info.txt for a database."""
-    if target.suffix != '.lmdb':
-        return {file.name: file.read_bytes() for file in sorted(target.glob('[!.]*'))}
-    names = [line.split(' ')[0] for line in (target / 'meta_info.txt').read_text().splitlines()]
-    with lmdb.open(str(target), readonly=True, lock=False) as environment, environment.begin() as transaction:
-        found = {key.decode(): value for key, value in transaction.cursor()}
-    assert sorted(found) == sorted(name.split('.')[0] for name in names)
-    return {name: found[name.split('.')[0]] for name in names}
-
-
 def decoded(target):
-    return {name: cv2.imdecode(np.frombuffer(data, np.uint8), -1) for name, data in read(target).items()}
+    return {name: cv2.imdecode(np.frombuffer(data, np.uint8), -1) for name, data in stored(target).items()}
 
 
 def same(a, b):
@@ -71,7 +60,7 @@ def test_whole_images_keep_their_bytes_and_ending(tmp_path, images, name):
     cv2.imwrite(str(tmp_path / 'images' / 'photo.JPG'), pixels(99))
     files = [*images, tmp_path / 'images' / 'photo.JPG']
     assert run(sources(files), tmp_path / name) == Written(13, 0)
-    assert read(tmp_path / name) == {file.name: file.read_bytes() for file in files}
+    assert stored(tmp_path / name) == {file.name: file.read_bytes() for file in files}
     assert verify(tmp_path / name) == []
 
 
@@ -88,7 +77,7 @@ def test_whole_images_in_a_folder_take_no_space_and_are_copied_where_that_cannot
     monkeypatch.setattr(os, 'link', refuse)
     run(sources(images), tmp_path / 'copies')
     assert not (tmp_path / 'copies' / '00.png').samefile(images[0])
-    assert read(tmp_path / 'copies') == {file.name: file.read_bytes() for file in images}
+    assert stored(tmp_path / 'copies') == {file.name: file.read_bytes() for file in images}
 
 
 @pytest.mark.parametrize('name', ['gt.lmdb', 'gt'])
@@ -194,7 +183,7 @@ def test_goes_on_after_an_unreadable_image(tmp_path, images, monkeypatch, name, 
     each = 12 if kind else 1
     assert run(sources(images, **kind), tmp_path / name) == Written(5 * each, 7 * each)
     run(sources(images, **kind), tmp_path / f'at_once_{name}')
-    assert read(tmp_path / name) == read(tmp_path / f'at_once_{name}')
+    assert stored(tmp_path / name) == stored(tmp_path / f'at_once_{name}')
     assert not list(tmp_path.glob('*.partial'))
 
 
@@ -210,7 +199,7 @@ def test_unfinished_work_with_another_plan_starts_anew(tmp_path, images, monkeyp
     with pytest.raises(MclirError, match=r'missing\.png cannot be read: No such file'):
         run(cut_short, tmp_path / 'gt.lmdb')
     assert run(sources(images), tmp_path / 'gt.lmdb', plan='other') == Written(12, 0)
-    assert read(tmp_path / 'gt.lmdb') == {file.name: file.read_bytes() for file in images}
+    assert stored(tmp_path / 'gt.lmdb') == {file.name: file.read_bytes() for file in images}
 
 
 def test_full_disk_is_one_message_and_the_same_call_goes_on(tmp_path, images, monkeypatch):
@@ -335,29 +324,6 @@ def many_images(tmp_path_factory):
 def wait_for_folder(folder, process):
     while not folder.exists() and process.poll() is None:
         time.sleep(0.01)
-
-
-@pytest.mark.parametrize(('name', 'jobs'), [('gt.lmdb', 1), ('gt.lmdb', 2), ('gt', 1)])
-def test_killed_at_random_moments(tmp_path, many_images, name, jobs):
-    target = tmp_path / name
-    moments = random.Random(jobs)
-    for _ in range(3):
-        process = driver(target, many_images, jobs)
-        wait_for_folder(tmp_path / f'{name}.partial', process)
-        time.sleep(moments.uniform(0, 0.6))
-        process.kill()
-        process.communicate(timeout=20)  # its workers end too
-        assert not target.exists() or verify(target) == []  # a kill may come between the last name and the exit
-    out, err = driver(target, many_images, jobs).communicate(timeout=60)
-    assert 'Written' in out, err
-    assert verify(target) == []
-    assert [p.name for p in tmp_path.iterdir()] == [name]
-    expected = [f'{i:03d}_s{k:03d}.png' for i in range(60) for k in range(1, 82)]
-    found = read(target)
-    assert list(found) == expected
-    for i in (0, 30, 59):
-        for k, part in enumerate(cut(pixels(i, 200, 200), Window(24, 24)), 1):
-            assert np.array_equal(cv2.imdecode(np.frombuffer(found[f'{i:03d}_s{k:03d}.png'], np.uint8), -1), part)
 
 
 def test_ctrl_c_ends_all_processes_quietly(tmp_path, many_images):

@@ -3,6 +3,7 @@
 import re
 
 import cv2
+import lmdb
 import numpy as np
 import yaml
 from basicsr.data import build_dataset
@@ -196,3 +197,14 @@ def blocks(report):
 def read(entry, scale):
     """Every pair of a data set, uncut."""
     return list(build_dataset(entry | {'phase': 'val', 'scale': scale}))
+
+
+def stored(target):
+    """Encoded images by name, in the order of meta_info.txt for a database."""
+    if target.suffix != '.lmdb':
+        return {file.name: file.read_bytes() for file in sorted(target.glob('[!.]*'))}
+    names = [line.split(' ')[0] for line in (target / 'meta_info.txt').read_text().splitlines()]
+    with lmdb.open(str(target), readonly=True, lock=False) as environment, environment.begin() as transaction:
+        found = {key.decode(): value for key, value in transaction.cursor()}
+    assert sorted(found) == sorted(name.split('.')[0] for name in names)
+    return {name: found[name.split('.')[0]] for name in names}
