@@ -52,14 +52,13 @@ def load(path: Path, what: str) -> Any:
     if not path.is_file():
         raise MclirError(f'{what}: there is no file {path}. Correct the path in the option file.')
     try:
-        if path.suffix == '.safetensors':
+        if path.suffix.lower() == '.safetensors':
             return load_file(path)
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # a zip error, a pickle error or EOFError, as the damage may be
         raise MclirError(
             f'{what}: {path} is truncated, damaged or no checkpoint of tensors and plain types '
-            f'({type(error).__name__}: {_reason(error)}). '
-            'Use another file, or remove this one to go on from the one before it.'
+            f'({type(error).__name__}: {_reason(error)}). Use another file.'
         ) from error
 
 

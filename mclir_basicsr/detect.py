@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mclir_basicsr.weights import StateDict, misfit, read_weights
 
 # BasicSR's networks whose state dict is that of the spandrel architecture: type by id.
 _OF_BASICSR = {'SwinIR': 'SwinIR', 'Compact': 'SRVGGNetCompact'}
-_WRITTEN_ALWAYS = ('upscale', 'scale', 'window_size')  # HistoryModel pads to multiples of the window that it reads
+_WRITTEN_ALWAYS = ('upscale', 'scale', 'window_size')  # SwinIRModel reads the window of the option file
 
 
 class Detected(NamedTuple):
@@ -87,14 +88,21 @@ def _by_spandrel(weights: StateDict) -> tuple[dict[str, Any], int]:
 def _block(found: ImageModelDescriptor) -> dict[str, Any]:
     """The hyper-parameters that spandrel read off the weights, but for those at their defaults."""
     name = found.architecture.id
-    written = _OF_BASICSR.get(name, name)
+    written = _OF_BASICSR.get(name) or _name_in_spandrel(name, type(found.model))
     kind = _network(written)
-    if name not in _OF_BASICSR and kind is not type(found.model):
-        raise MclirError(f'spandrel finds {type(found.model).__name__}, but type: {name} builds another network.')
     defaults = {key: _plain(parameter.default) for key, parameter in inspect.signature(kind).parameters.items()}
     values = {key: _plain(value) for key, value in found.model.hyperparameters.items() if key in defaults}
     changed = {key: value for key, value in values.items() if key in _WRITTEN_ALWAYS or value != defaults[key]}
     return {'type': written, **changed}
+
+
+def _name_in_spandrel(architecture: str, kind: type[nn.Module]) -> str:
+    """The name of a network class: its architecture's where that builds it, else its own, unless BasicSR has both."""
+    for name in (architecture, kind.__name__):
+        with suppress(KeyError):
+            if issubclass(_network(name), kind):
+                return name
+    return f'spandrel.{architecture}'
 
 
 def _network(name: str) -> type[nn.Module]:

@@ -4,12 +4,14 @@ Needs torch only and works in any PyTorch loop; setting the network to eval mode
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, product
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.tiles_fixed import merge, split, tile_starts
@@ -51,20 +53,91 @@ class FixedTile(Tile):
     """
 
 
+class Needs(NamedTuple):
+    """Which images a network takes, as it says by attributes of these names; one that says nothing takes all.
+
+    Attributes:
+        pad_multiple: Sides must be multiples of this. Where a network does not say, of each ``window_size`` (a number,
+            or one for each side) that it or a module of it has: so SwinIR is padded as by BasicSR's SwinIRModel.
+        min_side: Sides must be at least this.
+        square: Height and width must be the same.
+        tiling: Tiles in which larger images are restored; a FixedTile where the network takes one size only.
+    """
+
+    pad_multiple: int = 1
+    min_side: int = 1
+    square: bool = False
+    tiling: Tile | None = None
+
+    def fault(self, side: int) -> str:
+        """Why squares of this side cannot go through the network as they are; empty where they can."""
+        fixed = self.tiling.size if isinstance(self.tiling, FixedTile) else None
+        fits = fixed or math.ceil(max(side, self.min_side) / self.pad_multiple) * self.pad_multiple
+        if side == fits:
+            return ''
+        needed = [f'multiples of {self.pad_multiple}'] if self.pad_multiple > 1 else []
+        needed += [f'at least {self.min_side}'] if self.min_side > 1 else []
+        return f'this network takes sides of {f"{fixed} only" if fixed else " and ".join(needed)}: use {fits}'
+
+
+def needs_of(net: Forward) -> Needs:
+    """Read off a network what it says of itself."""
+    said = {name: getattr(net, name) for name in Needs._fields if hasattr(net, name)}
+    windows = [getattr(part, 'window_size', None) for part in (net.modules() if isinstance(net, nn.Module) else [net])]
+    sides = chain.from_iterable(window if isinstance(window, (tuple, list)) else [window] for window in windows)
+    return Needs(**{'pad_multiple': math.lcm(*(side for side in sides if isinstance(side, int)))} | said)
+
+
+def size_faults(
+    net: Forward, *, tile: int | None = None, patch: int | None = None, pad_multiple: int | None = None
+) -> list[str]:
+    """Tell which sizes of an option file a network does not take.
+
+    Args:
+        net: The network that ``network_g`` builds.
+        tile: ``val.tile.size``, if it is given.
+        patch: Side of the training patches in lq pixels, ``gt_size / scale``, if there is training.
+        pad_multiple: ``val.pad_multiple``, if it is a number.
+
+    Returns:
+        A sentence for each fault.
+    """
+    needs = needs_of(net)
+    asked = [
+        ('val.tile.size', tile, needs._replace(pad_multiple=pad_multiple or needs.pad_multiple)),
+        # networks that only have windows may pad patches themselves
+        ('datasets.train.gt_size / scale', patch, needs._replace(pad_multiple=getattr(net, 'pad_multiple', 1))),
+    ]
+    faults = [(name, side, needed.fault(side)) for name, side, needed in asked if side is not None]
+    return [f'{name} is {side}, but {fault}.' for name, side, fault in faults if fault]
+
+
+def tiles_change_means(net: nn.Module, size: int) -> bool:
+    """Whether tiles of ``size`` pixels change a network's result since it goes by means over more than a tile.
+
+    Networks with an ``nn.AdaptiveAvgPool2d`` do, those that say so by ``sees_whole_image``, and those of local
+    statistics whose windows are larger (``statistics_window``).
+    """
+    pools = any(isinstance(module, nn.AdaptiveAvgPool2d) for module in net.modules())
+    return pools or getattr(net, 'sees_whole_image', False) or getattr(net, 'statistics_window', 0) > size
+
+
 @torch.no_grad()
 def restore(
     net: Forward,
     lq: Tensor,
     *,
-    pad_multiple: int = 1,
-    min_side: int = 1,
+    pad_multiple: int | None = None,
+    min_side: int | None = None,
+    square: bool | None = None,
     tile: Tile | None = None,
     self_ensemble: bool = False,
 ) -> Tensor:
     """Run a whole image through an image-to-image network, without gradients.
 
-    With the defaults this is exactly ``net(lq)``. The scale is read from the size of the network's output. Each of the
-    eight images of the self-ensemble is padded, and the padded image is cut into tiles.
+    What is None is as the network says of itself (:class:`Needs`); for one that says nothing this is exactly
+    ``net(lq)``. The scale is read from the size of the network's output. Each of the eight images of the self-ensemble
+    is padded, and the padded image is cut into tiles.
 
     Tiles change nothing but float rounding where the network is local: let an output pixel lie in the input pixel
     ``(row // s, column // s)`` and depend on no input pixel more than ``r`` rows or columns away from that one. The
@@ -82,9 +155,11 @@ def restore(
             continued by reflection at the bottom and at the right up to the next multiple, as BasicSR's SwinIRModel
             does, and the output is cropped. Small images are reflected as often as needed.
         min_side: The network needs sides of at least this many pixels; smaller images are continued likewise.
-        tile: Tiles to cut the (padded) image into; None for the whole image at once. A direction in which the image
-            is not larger than the tile is not cut. Where a tile does not fit into memory, the image is restored again
-            in tiles of half the size (with a warning), and so on while they are larger than the overlap.
+        square: The network needs squares; the shorter side is continued likewise, as far as a tile reaches.
+        tile: Tiles to cut the (padded) image into; without any, the whole image goes at once. A direction in which
+            the image is not larger than the tile is not cut. Where a tile does not fit into memory, the image is
+            restored again in tiles of half the size (with a warning), and so on while they are larger than the
+            overlap. For a network that takes one size only, a FixedTile, whichever kind is given.
         self_ensemble: Mean over the eight flips and transposes of the input, each undone on the output: "geometric
             self-ensemble" of Lim et al., Enhanced Deep Residual Networks for Single Image Super-Resolution (2017),
             https://arxiv.org/abs/1707.02921. Takes eight times as long and no more memory for the network.
@@ -94,16 +169,27 @@ def restore(
         over the ensemble are taken in float32 (float64 for a float64 network).
 
     Raises:
-        ValueError: ``lq`` is not a batch of images, ``pad_multiple`` is less than 1, ``tile.size`` is not a multiple
-            of it, or the network's output is not the same whole multiple of its input in both directions.
-        MclirError: The image, or a tile that cannot be halved, does not fit into memory.
+        ValueError: ``lq`` is not a batch of images, ``pad_multiple`` or ``min_side`` is less than 1, or the network's
+            output is not the same whole multiple of its input in both directions.
+        MclirError: ``tile.size`` is not a multiple of ``pad_multiple``, less than ``min_side`` or not the size that the
+            network takes; or the image, or a tile that cannot be halved, does not fit into memory.
     """
-    _check_arguments(lq, pad_multiple, min_side, tile)
-    least = min_side + -min_side % pad_multiple
+    given: dict[str, Any] = {'pad_multiple': pad_multiple, 'min_side': min_side, 'square': square}
+    needs = needs_of(net)._replace(**{name: value for name, value in given.items() if value is not None})
+    _check_arguments(lq, needs, tile)
+    if tile is None or isinstance(needs.tiling, FixedTile):
+        tile = needs.tiling if tile is None else FixedTile(tile.size, tile.overlap)
+    multiple = needs.pad_multiple
+    least = needs.min_side + -needs.min_side % multiple
 
     def forward(image: Tensor) -> Tensor:
-        padded = _pad_reflect(image, pad_multiple, tile.size if isinstance(tile, FixedTile) else least)
-        out = _run(net, padded, tile, pad_multiple, least)
+        side = tile.size if isinstance(tile, FixedTile) else least
+        if needs.square:
+            longest = max(image.shape[-2:])
+            longest += -longest % multiple
+            side = max(side, min(longest, tile.size) if tile else longest)
+        padded = _pad_reflect(image, multiple, side)
+        out = _run(net, padded, tile, multiple, least)
         scale = _output_scale(padded, out)
         return out[..., : image.shape[-2] * scale, : image.shape[-1] * scale]
 
@@ -149,18 +235,15 @@ def _halve(tile: Tile | None, image: Tensor, multiple: int, least: int) -> Tile:
     return Tile(half, tile.overlap)
 
 
-def _check_arguments(lq: Tensor, pad_multiple: int, min_side: int, tile: Tile | None) -> None:
+def _check_arguments(lq: Tensor, needs: Needs, tile: Tile | None) -> None:
     if lq.dim() != 4 or 0 in lq.shape[-2:]:
         raise ValueError(f'lq must be a batch of images of shape (N, C, h, w), but its shape is {tuple(lq.shape)}.')
-    if pad_multiple < 1:
-        raise ValueError(f'pad_multiple must be at least 1 (1: no padding), but is {pad_multiple}.')
-    if min_side < 1:
-        raise ValueError(f'min_side must be at least 1, but is {min_side}.')
-    if tile is not None and tile.size % pad_multiple:
-        raise ValueError(
-            f'tile: size must be a multiple of pad_multiple, which is {pad_multiple}, but size is {tile.size}. '
-            f'The next larger multiple is {tile.size + -tile.size % pad_multiple}.'
-        )
+    if needs.pad_multiple < 1:
+        raise ValueError(f'pad_multiple must be at least 1 (1: no padding), but is {needs.pad_multiple}.')
+    if needs.min_side < 1:
+        raise ValueError(f'min_side must be at least 1, but is {needs.min_side}.')
+    if tile is not None and (fault := needs.fault(tile.size)):
+        raise MclirError(f'tile: size is {tile.size}, but {fault}.')
 
 
 def _output_scale(image: Tensor, out: Tensor) -> int:

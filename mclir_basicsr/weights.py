@@ -14,6 +14,7 @@ from mclir_basicsr.errors import MclirError
 StateDict = dict[str, Tensor]
 
 _FOREIGN = re.compile(r'GLOBAL (\S+) was not an allowed global')
+_BLOCKED = re.compile(r'GLOBAL (\S+) whose module \S+ is blocked')
 _CONVERSION = """\
 import torch
 file = torch.load({source!r}, map_location='cpu', weights_only=False)
@@ -24,6 +25,10 @@ for key, part in (file if isinstance(file, dict) else {{'params': file}}).items(
     if all(isinstance(tensor, torch.Tensor) for tensor in tensors):
         weights[key] = dict(part) if isinstance(part, dict) else part
 torch.save(weights, {target!r})
+"""
+_CONVERSION_OF_SCRIPT = """\
+import torch
+torch.save({{'params': torch.jit.load({source!r}, map_location='cpu').state_dict()}}, {target!r})
 """
 
 
@@ -54,8 +59,8 @@ def read_weights(path: Path, what: str, prefer: Sequence[str | None] = ('params'
         The weights on the CPU, and their entry.
 
     Raises:
-        MclirError: The file is missing or damaged, needs unpickling of other classes (the message says how to convert
-            it), or holds no weights, or several sets of them and none that is preferred.
+        MclirError: The file is missing or damaged, needs unpickling of other classes or is a TorchScript archive (the
+            message says how to convert it), or holds no weights, or several sets of them and none that is preferred.
     """
     found = _state_dicts(_load(path, what))
     if not found:
@@ -98,14 +103,22 @@ def _load(path: Path, what: str) -> Any:
         with _numpy_passed_over():
             return checkpoint.load(path, what)
     except MclirError as error:
-        foreign = _FOREIGN.search(str(error))
-        if foreign is None:
+        text = str(error)
+        if blocked := _BLOCKED.search(text):
+            raise MclirError(
+                f'{what}: {path} would call {blocked[1]} on being unpickled, which no checkpoint needs. It is not '
+                'read: get the weights from a source that you trust.'
+            ) from error
+        if foreign := _FOREIGN.search(text):
+            holds, conversion = f'holds more than tensors: an object of {foreign[1]}', _CONVERSION
+        elif 'TorchScript' in text:
+            holds, conversion = 'is a TorchScript archive, a program with its weights', _CONVERSION_OF_SCRIPT
+        else:
             raise
-        conversion = _CONVERSION.format(source=str(path), target=str(path.with_name(f'{path.stem}_weights.pth')))
+        script = conversion.format(source=str(path), target=str(path.with_name(f'{path.stem}_weights.pth')))
         raise MclirError(
-            f'{what}: {path} holds more than tensors: an object of {foreign[1]}. It is not read, since unpickling '
-            'such objects can run any code. If you trust the file, run this in Python and use the file that it '
-            f'writes, which holds the weights alone:\n{conversion}'
+            f'{what}: {path} {holds}. It is not read, since loading such files can run any code. If you trust the '
+            f'file, run this in Python and use the file that it writes, which holds the weights alone:\n{script}'
         ) from error
 
 

@@ -8,7 +8,7 @@ from basicsr.archs import build_network
 from recipe import example_input
 from safetensors.torch import save_file
 
-from mclir_basicsr.detect import detect
+from mclir_basicsr.detect import _name_in_spandrel, detect
 from mclir_basicsr.errors import MclirError
 
 SWINIR = {'type': 'SwinIR', 'embed_dim': 8, 'mlp_ratio': 2.0, 'img_size': 16, 'window_size': 8}
@@ -121,13 +121,21 @@ def test_other_networks_are_refused(save, block, message):
     assert str(error.value).endswith('Give network_g in the option file, or use another file.')
 
 
-def test_a_name_that_builds_another_network_is_refused(save):
-    """spandrel's RealPLKSR goes by PLKSR, which names its other class."""
+def test_the_other_networks_of_an_architecture_go_by_their_own_names(save):
+    """spandrel's RealPLKSR is of the architecture PLKSR, which names its other class."""
     from spandrel.architectures.PLKSR import RealPLKSR
 
     state = RealPLKSR(dim=8, n_blocks=2).state_dict()
-    with pytest.raises(MclirError, match='spandrel finds RealPLKSR, but type: PLKSR builds another network'):
-        detect(save(state), 'it')
+    found = detect(save(state), 'it').network_g
+    assert found['type'] == 'RealPLKSR'
+    make(found).load_state_dict(state)
+
+
+def test_a_network_whose_names_basicsr_has_is_named_as_spandrels():
+    from spandrel.architectures.RCAN import RCAN
+
+    assert _name_in_spandrel('RCAN', RCAN) == 'spandrel.RCAN'
+    assert isinstance(make({'type': 'spandrel.RCAN', 'n_resgroups': 1, 'n_resblocks': 1, 'n_feats': 16}), RCAN)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 import torch
+from basicsr.archs import build_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.inference import FixedTile, Tile, restore
+from mclir_basicsr.inference import FixedTile, Tile, restore, size_faults, tiles_change_means
 
 SETTINGS = settings(max_examples=40, deadline=None)
 sides = st.integers(1, 40)
@@ -331,6 +332,121 @@ def test_min_side_continues_small_images_to_a_multiple_of_pad_multiple():
     assert [tuple(x.shape[-2:]) for x in net.inputs] == [(25, 40), (32, 40)]
 
 
+# ---- what a network says of itself
+
+
+class Saying(nn.Module):
+    """Gives back its input, of sizes that it notes; says what it is told to."""
+
+    def __init__(self, **says):
+        super().__init__()
+        self.sizes = []
+        for name, value in says.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        self.sizes.append(tuple(x.shape[-2:]))
+        return x
+
+
+@pytest.mark.parametrize(
+    ('says', 'arguments', 'sizes'),
+    [
+        ({}, {}, [(10, 30)]),
+        ({'window_size': 8}, {}, [(16, 32)]),
+        ({'window_size': (4, 6)}, {}, [(12, 36)]),
+        ({'window_size': None}, {}, [(10, 30)]),
+        ({'window_size': 8, 'pad_multiple': 1}, {}, [(10, 30)]),
+        ({'pad_multiple': 4, 'min_side': 13}, {}, [(16, 32)]),
+        ({'pad_multiple': 4, 'min_side': 13}, {'pad_multiple': 7, 'min_side': 1}, [(14, 35)]),
+        ({'pad_multiple': 8, 'square': True}, {}, [(32, 32)]),
+        ({'pad_multiple': 8, 'square': True}, {'square': False}, [(16, 32)]),
+        ({'pad_multiple': 8, 'square': True}, {'tile': Tile(64, 8)}, [(32, 32)]),
+        ({'pad_multiple': 8, 'square': True}, {'tile': Tile(24, 8)}, [(24, 24)] * 2),
+        ({'tiling': Tile(20, 10)}, {}, [(10, 20)] * 2),
+        ({'tiling': Tile(20, 10)}, {'tile': Tile(40, 0)}, [(10, 30)]),
+        ({'tiling': FixedTile(20, 10)}, {}, [(20, 20)] * 2),
+        ({'tiling': FixedTile(20, 10)}, {'tile': Tile(20, 16)}, [(20, 20)] * 4),
+    ],
+)
+def test_what_the_network_says_holds_unless_arguments_say_otherwise(says, arguments, sizes):
+    net, lq = Saying(**says), picture(1, 3, 10, 30)
+    torch.testing.assert_close(restore(net, lq, **arguments), lq)
+    assert net.sizes == sizes
+
+
+def test_squares_of_upright_images_and_less_memory():
+    net = Saying(pad_multiple=8, square=True)
+    small = Small(net, 16 * 16, OUT_OF_MEMORY[0])
+    small.pad_multiple, small.square = 8, True
+    lq = picture(1, 3, 50, 9)
+    torch.testing.assert_close(restore(small, lq, tile=Tile(32, 8)), lq)
+    assert small.sizes[0] == (32, 32)
+    assert set(net.sizes) == {(16, 16)}
+
+
+@pytest.mark.parametrize(
+    ('says', 'size', 'message'),
+    [
+        ({'tiling': FixedTile(128, 20)}, 96, 'takes sides of 128 only: use 128'),
+        ({'min_side': 25}, 16, 'takes sides of at least 25: use 25'),
+        ({'window_size': 8, 'min_side': 25}, 16, 'takes sides of multiples of 8 and at least 25: use 32'),
+    ],
+)
+def test_tiles_that_the_network_does_not_take(says, size, message):
+    with pytest.raises(MclirError, match=f'^tile: size is {size}, but this network {message}.$'):
+        restore(Saying(**says), picture(1, 3, 300, 300), tile=Tile(size, 8))
+
+
+SWINIR = {'type': 'SwinIR', 'embed_dim': 8, 'depths': [1], 'num_heads': [2], 'img_size': 16, 'window_size': 8}
+
+
+@pytest.mark.parametrize(
+    ('block', 'good', 'bad'),
+    [
+        (SWINIR, {'tile': 24, 'patch': 20}, {'tile': ('20', 'multiples of 8: use 24')}),
+        (SWINIR, {'tile': 20, 'pad_multiple': 4}, {'tile': ('20', 'multiples of 3: use 21'), 'pad_multiple': 3}),
+        (
+            {'type': 'IDT', 'embed_dim': 16},
+            {'tile': 128, 'patch': 128},
+            {'tile': ('64', '128 only: use 128'), 'patch': ('256', '128 only: use 128')},
+        ),
+        (
+            {'type': 'DehazeFormer', 'variant': 't'},
+            {'tile': 33, 'patch': 25},
+            {'tile': ('16', 'at least 25: use 25'), 'patch': ('24', 'at least 25: use 25')},
+        ),
+    ],
+)
+def test_sizes_of_option_files_are_checked_before_training(block, good, bad):
+    net = build_network(dict(block))
+    assert size_faults(net) == []
+    assert size_faults(net, **good) == []
+    names = {'tile': 'val.tile.size', 'patch': 'datasets.train.gt_size / scale'}
+    asked = {key: int(value[0]) if key in names else value for key, value in bad.items()}
+    assert size_faults(net, **asked) == [
+        f'{names[key]} is {side}, but this network takes sides of {rest}.'
+        for key, (side, rest) in ((key, value) for key, value in bad.items() if key in names)
+    ]
+
+
+def test_networks_of_our_own_need_no_arguments():
+    torch.manual_seed(0)
+    for block, shape in ((SWINIR, (13, 21)), ({'type': 'DehazeFormer', 'variant': 't'}, (20, 20))):
+        lq = picture(1, 3, *shape)
+        assert restore(build_network(dict(block)).eval(), lq).shape == lq.shape
+    idt = build_network({'type': 'IDT', 'img_size': 64, 'embed_dim': 16}).eval()
+    lq = picture(1, 3, 70, 40)
+    torch.testing.assert_close(restore(idt, lq), restore(idt, lq, tile=FixedTile(64, 20)), rtol=0, atol=0)
+
+
+def test_means_that_tiles_change():
+    assert not tiles_change_means(Saying(), 16)
+    assert tiles_change_means(Saying(sees_whole_image=True), 16)
+    assert tiles_change_means(nn.Sequential(nn.AdaptiveAvgPool2d(24)), 16)
+    assert [tiles_change_means(Saying(statistics_window=24), size) for size in (16, 24)] == [True, False]
+
+
 # ---- self-ensemble
 
 
@@ -386,7 +502,7 @@ def test_tile_refuses(size, overlap):
 
 
 def test_tile_that_does_not_fit_pad_multiple():
-    with pytest.raises(ValueError, match=r'pad_multiple, which is 8, but size is 20.*multiple is 24'):
+    with pytest.raises(ValueError, match=r'size is 20, .* multiples of 8: use 24'):
         restore(lambda x: x, torch.zeros(1, 1, 4, 4), pad_multiple=8, tile=Tile(20, 4))
 
 

@@ -89,14 +89,15 @@ class SKFusion(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         squeezed = max(dim // 8, 4)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.mlp = nn.Sequential(
             nn.Conv2d(dim, squeezed, 1, bias=False), nn.ReLU(), nn.Conv2d(squeezed, 2 * dim, 1, bias=False)
         )
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Fuse two maps (N, C, H, W); the same shape."""
-        logits = self.mlp((a + b).mean((2, 3), keepdim=True))
-        gates = rearrange(logits, 'n (maps c) 1 1 -> maps n c 1 1', maps=2).softmax(0)
+        logits = self.mlp(self.pool(a + b))
+        gates = rearrange(logits, 'n (maps c) h w -> maps n c h w', maps=2).softmax(0)
         return gates[0] * a + gates[1] * b
 
 

@@ -27,11 +27,12 @@ class ChannelAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.ca = nn.Sequential(*_gate(CHANNELS, SQUEEZED, CHANNELS))
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to channels: (N, 64, H, W), same shape out."""
-        return x * self.ca(x.mean((2, 3), keepdim=True))
+        return x * self.ca(self.pool(x))
 
 
 class PixelAttention(nn.Module):
@@ -82,8 +83,8 @@ class FFANet(nn.Module):
     (``its_train_ffa_3_19.pk``, ``ots_train_ffa_3_19.pk``; ``param_key_g: model``). Convolutions start as PyTorch
     starts them.
 
-    Any image size works. The channel attentions take means over the whole image, so tiles change the result. Train
-    and eval mode are the same function.
+    Any image size works. The channel attentions take means over the whole image, so tiles change the result
+    (``use_local_statistics`` makes the means local). Train and eval mode are the same function.
 
     Args:
         gps: Number of groups; only 3 exists.
@@ -96,7 +97,6 @@ class FFANet(nn.Module):
         MclirError: Other values of gps or blocks.
     """
 
-    sees_whole_image = True
     mean: Tensor
     std: Tensor
 
@@ -133,6 +133,6 @@ class FFANet(nn.Module):
         first = self.g1(self.pre(x))
         second = self.g2(first)
         groups = [first, second, self.g3(second)]
-        weights = rearrange(self.ca(torch.cat(groups, 1)), 'n (g c) 1 1 -> g n c 1 1', g=GROUPS)
+        weights = rearrange(self.ca(torch.cat(groups, 1)), 'n (g c) h w -> g n c h w', g=GROUPS)
         fused = weights[0] * groups[0] + weights[1] * groups[1] + weights[2] * groups[2]
         return self.post(self.palayer(fused)) + x

@@ -68,38 +68,53 @@ def use_local_statistics(net: nn.Module, train_size: Sequence[int], reach: float
 
     The window of a pooling whose map is h x w for an input of the training size H x W is floor(reach * H) * h // H
     high and floor(reach * W) * w // W wide. Parameters and state-dict keys stay as they are, and so (for a reach of 1
-    or more) does what the network makes of images of the training size.
+    or more) does what the network makes of images of the training size. Other means over the whole image, such as
+    those of DehazeFormer's norms, stay global.
 
     Args:
         net: Any network that pools by ``nn.AdaptiveAvgPool2d(1)`` and uses the result in a way that broadcasts over
             the map (1x1 convolutions, activations and a product, as channel attention does; no reshaping to a
-            vector). It is changed in place, and need not have run before.
+            vector). It is changed in place, and need not have run before. Its attribute ``statistics_window`` becomes
+            the larger side of the windows in pixels of the image.
         train_size: Shape (N, C, H, W) of the inputs that it was, or will be, trained with.
         reach: Side of the window by that of the training input; the authors use 1.5.
 
     Raises:
-        MclirError: ``train_size`` is no shape of images, or the network has no global average pooling that inputs
-            of this shape go through.
+        MclirError: ``train_size`` is no shape of images or not one of this network's, it has no global average pooling
+            that inputs of this shape go through, or it uses one in another way; then it is as it was.
         ValueError: A window of less than 1 place.
     """
     if len(train_size) != 4 or min(train_size) < 1:
         raise MclirError(f'train_size must be four numbers (N, C, H, W) of 1 or more, but is {list(train_size)}.')
-    sizes = _pooled_sizes(net, train_size)
+    kind, (height, width) = type(net).__name__, train_size[-2:]
+    try:
+        sizes = _pooled_sizes(net, train_size)
+    except Exception as error:  # whatever a network makes of sizes that it does not take
+        raise MclirError(f'{kind} takes no images of train_size {list(train_size)}: {error}') from error
     if not sizes:
         raise MclirError(
-            f'{type(net).__name__} has no global average pooling, nn.AdaptiveAvgPool2d(1), so there is nothing that '
-            'could use local statistics.'
+            f'{kind} has no global average pooling, nn.AdaptiveAvgPool2d(1), so there is nothing that could use local '
+            'statistics.'
         )
     windows = {
-        pool: tuple(
-            int(reach * trained) * size // trained for size, trained in zip(sides, train_size[-2:], strict=True)
-        )
-        for pool, sides in sizes.items()
+        pool: LocalAvgPool2d((int(reach * height) * rows // height, int(reach * width) * columns // width))
+        for pool, (rows, columns) in sizes.items()
     }
-    for module in list(net.modules()):
-        for name, child in list(module.named_children()):
-            if child in windows:
-                setattr(module, name, LocalAvgPool2d(windows[child]))  # type: ignore[arg-type]
+    places = [(module, name, child) for module in net.modules() for name, child in module.named_children()]
+    pools = [(module, name, child) for module, name, child in places if child in windows]
+    for module, name, pool in pools:
+        setattr(module, name, windows[pool])
+    try:
+        beyond = int(reach) + 1  # so many training images side by side are larger than a window
+        _pooled_sizes(net, (*train_size[:2], beyond * height, beyond * width))
+    except Exception as error:
+        for module, name, pool in pools:
+            setattr(module, name, pool)
+        raise MclirError(
+            f'{kind} cannot use local statistics: what it makes of its global average pooling does not broadcast over '
+            f'the map, or it takes no images of {beyond} times its train_size ({error}).'
+        ) from error
+    net.statistics_window = int(reach * max(height, width))  # type: ignore[assignment]
 
 
 def _pooled_sizes(net: nn.Module, shape: Sequence[int]) -> dict[nn.Module, tuple[int, int]]:

@@ -1,32 +1,89 @@
-"""Networks of spandrel by name, for option files: ``network_g: {type: NAFNet, width: 32, ...}``."""
+"""Networks of spandrel by name, for option files: ``network_g: {type: NAFNet, width: 32, ...}``.
 
+spandrel (https://github.com/chaiNNer-org/spandrel, 0.4) is imported only where a network of it is asked for.
+"""
+
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
 
 from torch import nn
 
+_PREFIX = 'spandrel.'  # before names that BasicSR or this package has too
 
+# See mclir_basicsr.inference.Needs: by class, the size_requirements of spandrel's descriptors. Most networks of windows
+# pad to them themselves, but fail where an image is smaller than what is added.
+_NEEDS: dict[str, dict[str, int]] = {
+    'ATD': {'min_side': 8},
+    'CRAFT': {'pad_multiple': 16, 'min_side': 16},
+    'DAT': {'min_side': 16},
+    'DCTLSA': {'min_side': 16},
+    'DITN': {'pad_multiple': 8},
+    'DRCT': {'pad_multiple': 16},
+    'DRUNet': {'pad_multiple': 8},
+    'FFTformer': {'pad_multiple': 32},
+    'HAT': {'min_side': 16},
+    'HVICIDNet': {'pad_multiple': 8},
+    'KBNet_l': {'pad_multiple': 16},
+    'MixDehazeNet': {'min_side': 40},
+    'OmniSR': {'min_side': 16},
+    'RGT': {'min_side': 16},
+    'RetinexFormer': {'pad_multiple': 8},
+    'SAFMN': {'pad_multiple': 8},
+    'SAFMNBCIE': {'pad_multiple': 16},
+    'SCUNet': {'min_side': 40},
+    'SeemoRe': {'min_side': 16},
+    'Swin2SR': {'min_side': 16},
+    'SwinIR': {'min_side': 16},
+    'Uformer': {'pad_multiple': 128, 'square': True},
+    'UpCunet2x': {'min_side': 32},
+    'UpCunet2x_fast': {'pad_multiple': 4, 'min_side': 40},
+    'UpCunet3x': {'min_side': 32},
+    'UpCunet4x': {'min_side': 32},
+}
+
+
+def architecture_names() -> list[str]:
+    """Names of spandrel's architectures, read off its folder; empty where spandrel is not installed."""
+    spec = find_spec('spandrel')
+    folders = [str(Path(home) / 'architectures') for home in spec.submodule_search_locations or ()] if spec else []
+    return [module.name for module in iter_modules(folders) if not module.name.startswith('_')]
+
+
+@cache
 def find_architecture(name: str) -> type[nn.Module] | None:
-    """The network class of the spandrel architecture of this name, e.g. NAFNet, HAT, DAT, Uformer or FFTformer.
+    """The network class of this name in spandrel, e.g. NAFNet, HAT, DAT, Uformer, FFTformer or RealPLKSR.
 
-    spandrel (https://github.com/chaiNNer-org/spandrel, 0.4) is imported only here.
+    Where the network needs sizes that it does not make itself, the class says so as
+    :class:`~mclir_basicsr.inference.Needs` has it; it is then a subclass of spandrel's.
 
     Args:
-        name: Name of the architecture (spandrel's id), which is that of its package.
+        name: Name of an architecture (spandrel's id, the name of its package) or of a class of one. With ``spandrel.``
+            before it, it is spandrel's also where BasicSR or this package has a network of that name.
 
     Returns:
         The class, to be called with the network's hyper-parameters as keywords; None where spandrel has no such name.
     """
-    if not name.isidentifier() or name.startswith('_') or find_spec('spandrel') is None:
-        return None
-    home = f'spandrel.architectures.{name}'
-    if find_spec(home) is None:
-        return None
-    package = import_module(home)
-    networks = [
-        kind
-        for key in package.__all__
-        if isinstance(kind := getattr(package, key), type) and issubclass(kind, nn.Module)
-    ]
-    same = [kind for kind in networks if kind.__name__ == name]
-    return next(iter(same or networks), None)
+    name = name.removeprefix(_PREFIX)
+    packages = architecture_names()
+    for package in [name] if name in packages else packages:
+        networks = _networks(package)
+        first = next(iter(networks), '') if package == name else ''
+        key = name if name in networks else first
+        if key:
+            return _telling(networks[key], _NEEDS.get(key, {}))
+    return None
+
+
+def _networks(package: str) -> dict[str, type[nn.Module]]:
+    """The network classes that a package of spandrel's gives out, by name."""
+    module = import_module(f'spandrel.architectures.{package}')
+    given = {key: getattr(module, key) for key in module.__all__}
+    return {key: kind for key, kind in given.items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+
+
+def _telling(kind: type[nn.Module], needs: dict[str, int]) -> type[nn.Module]:
+    """The class, or a subclass that says what it needs and is the same otherwise."""
+    return type(kind.__name__, (kind,), {'__module__': kind.__module__} | needs) if needs else kind

@@ -15,6 +15,8 @@ from recipe import compare, example_input, fill_
 from spandrel.architectures.NAFNet import NAFNet
 from torch import nn
 
+from mclir_basicsr.archs.dehazeformer_arch import DehazeFormer
+from mclir_basicsr.archs.ffanet_arch import FFANet
 from mclir_basicsr.archs.local_statistics import LocalAvgPool2d, use_local_statistics
 from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
 from mclir_basicsr.errors import MclirError
@@ -43,6 +45,7 @@ def test_gopro_configuration():
     net = NAFNetLocal(**GOPRO)
     assert sum(p.numel() for p in net.parameters()) == 17_111_907
     levels = [*net.encoders, net.middle_blks, *net.decoders]
+    assert net.statistics_window == 384
     windows = [{m.window for m in level.modules() if isinstance(m, LocalAvgPool2d)} for level in levels]
     assert windows == [{(k, k)} for k in (384, 192, 96, 48, 24, 48, 96, 192, 384)]
     assert not any(isinstance(m, nn.AdaptiveAvgPool2d) for m in net.modules())
@@ -171,6 +174,40 @@ def test_local_statistics_serve_any_network_and_leave_all_else_alone():
     assert list(after) == list(before)
     assert all(torch.equal(after[key], before[key]) for key in before)
     assert net(torch.rand(2, 3, 60, 70)).shape == (2, 4, 30, 35)
+
+
+@pytest.mark.parametrize(
+    'make', [lambda: FFANet(blocks=1), lambda: DehazeFormer(variant='t', depths=(1, 1, 1, 1, 1))], ids=['ffanet', 'dhf']
+)
+def test_our_own_networks_take_local_statistics(make):
+    plain, local = fill_(make()).eval(), fill_(make()).eval()
+    use_local_statistics(local, (1, 3, 32, 32))
+    assert not any(isinstance(m, nn.AdaptiveAvgPool2d) for m in local.modules())
+    assert local.statistics_window == 48
+    patch, image = example_input((1, 3, 32, 32), 1), example_input((1, 3, 40, 120), 2)
+    with torch.no_grad():
+        torch.testing.assert_close(local(patch), plain(patch))
+        assert not torch.allclose(local(image), plain(image))
+
+
+class Squeezed(Gated):
+    """A channel attention that turns its means into vectors."""
+
+    def forward(self, x):
+        t = self.body(x)
+        return t * self.gate(self.pool(t).view(len(t), 4)[..., None, None])
+
+
+def test_refuses_a_network_whose_means_do_not_broadcast():
+    net = Squeezed()
+    with pytest.raises(MclirError, match=r'^Squeezed cannot use local statistics: .* does not broadcast'):
+        use_local_statistics(net, (1, 3, 20, 30))
+    assert isinstance(net.pool, nn.AdaptiveAvgPool2d)
+
+
+def test_refuses_images_that_the_network_does_not_take():
+    with pytest.raises(MclirError, match=r'^Gated takes no images of train_size \[1, 4, 20, 30\]: '):
+        use_local_statistics(Gated(), (1, 4, 20, 30))
 
 
 def test_reach_one_is_the_training_size_itself():

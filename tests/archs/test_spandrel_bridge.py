@@ -1,6 +1,9 @@
 """Networks of spandrel in option files."""
 
+import ast
 import sys
+from copy import deepcopy
+from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
@@ -11,7 +14,8 @@ from basicsr.models import build_model
 from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import run
 
-from mclir_basicsr.archs.spandrel_bridge import find_architecture
+from mclir_basicsr.archs.spandrel_bridge import _networks, architecture_names, find_architecture
+from mclir_basicsr.inference import restore
 
 NAMES = [module.name for module in iter_modules(spandrel.architectures.__path__) if not module.name.startswith('_')]
 
@@ -21,7 +25,75 @@ def test_every_architecture_of_spandrel_has_its_network(name):
     assert issubclass(find_architecture(name), torch.nn.Module)
 
 
-@pytest.mark.parametrize('name', ['NoSuchNet', '__arch_helpers', 'a.b', ''])
+@pytest.mark.parametrize('name', ['KBNet_l', 'RealPLKSR', 'UpCunet4x', 'spandrel.RCAN', 'spandrel.KBNet_s'])
+def test_other_networks_of_a_package_have_names_too(name):
+    assert find_architecture(name).__name__ == name.removeprefix('spandrel.')
+
+
+def test_names_are_known_without_importing_spandrel():
+    assert sorted(architecture_names()) == sorted(NAMES)
+
+
+# Networks that pad themselves, or are not called with an image alone.
+OTHERS = {'AuraSR', 'ESRGAN', 'GFPGAN', 'IPT', 'LaMa', 'MMRealSR', 'MoESR', 'RestoreFormer'}
+SAYS = {'minimum': 'min_side', 'multiple_of': 'pad_multiple', 'square': 'square'}
+
+
+@pytest.mark.parametrize('name', sorted({*NAMES} - OTHERS))
+def test_needs_are_those_of_spandrels_descriptors(name):
+    """Read off the source of what loads the weights: building every network would take minutes."""
+    source = (Path(spandrel.architectures.__path__[0]) / name / '__init__.py').read_text()
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    stated = [
+        {SAYS[key.arg]: key.value.value for key in call.keywords if isinstance(key.value, ast.Constant)}
+        for call in calls
+        if getattr(call.func, 'id', '') == 'SizeRequirements'
+    ]
+    if name == 'DITN':
+        stated = [{'pad_multiple': 8}]  # the source has its patch_size there, a constant
+    kinds = [find_architecture(f'spandrel.{key}') for key in _networks(name)]
+    found = [{key: getattr(kind, key) for key in SAYS.values() if hasattr(kind, key)} for kind in kinds]
+    assert all(needs in [*stated, {}] for needs in found)
+    assert all(needs in found for needs in stated)
+
+
+TINY = [
+    (
+        {'type': 'HAT', 'img_size': 16, 'window_size': 16, 'embed_dim': 12, 'depths': [1], 'num_heads': [2],
+         'squeeze_factor': 4, 'upscale': 2, 'upsampler': 'pixelshuffle'}, 2,
+    ),
+    ({'type': 'Uformer', 'img_size': 128, 'embed_dim': 8, 'depths': [1] * 9}, 1),
+    ({'type': 'FFTformer', 'dim': 8, 'num_blocks': [1, 1, 1], 'num_refinement_blocks': 1}, 1),
+    (
+        {'type': 'DAT', 'img_size': 16, 'split_size': [8, 8], 'embed_dim': 16, 'depth': [1], 'num_heads': [2],
+         'upscale': 2, 'upsampler': 'pixelshuffle'}, 2,
+    ),
+    ({'type': 'NAFNet', 'width': 4, 'middle_blk_num': 1, 'enc_blk_nums': [1], 'dec_blk_nums': [1]}, 1),
+    ({'type': 'RetinexFormer', 'n_feat': 8, 'stage': 1, 'num_blocks': [1, 1, 1]}, 1),
+    ({'type': 'SCUNet', 'config': [1] * 7, 'dim': 64}, 1),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures('one_thread')
+@pytest.mark.parametrize(('block', 'scale'), TINY, ids=[block['type'] for block, _ in TINY])
+def test_images_of_any_size_are_restored(block, scale):
+    net = build_network(dict(block)).eval()
+    for height, width in ((37, 53), (5, 9)):
+        out = restore(net, torch.rand(1, 3, height, width))
+        assert out.shape == (1, 3, height * scale, width * scale)
+        assert out.isfinite().all()
+
+
+def test_a_network_that_says_its_needs_is_spandrels_otherwise():
+    kind = find_architecture('FFTformer')
+    assert kind is find_architecture('FFTformer')
+    assert kind.__mro__[1].__module__ == kind.__module__
+    net = kind(dim=8, num_blocks=[1, 1, 1], num_refinement_blocks=1)
+    assert list(net.state_dict()) == list(kind.__mro__[1](**net.hyperparameters).state_dict())
+    assert deepcopy(net).pad_multiple == 32
+
+
+@pytest.mark.parametrize('name', ['NoSuchNet', '__arch_helpers', 'a.b', '', 'Architecture'])
 def test_other_names_have_none(name):
     assert find_architecture(name) is None
 
