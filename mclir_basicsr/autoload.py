@@ -27,7 +27,12 @@ class _Finder:
         if name != 'basicsr':
             return None
         for finder in sys.meta_path:
-            spec = None if isinstance(finder, _Finder) else finder.find_spec(name, path, target)
+            if isinstance(finder, _Finder) or not hasattr(finder, 'find_spec'):  # Python, too, passes over such a one
+                continue
+            try:
+                spec = finder.find_spec(name, path, target)
+            except Exception:  # Python asks the finder again after us, and tells the error where it comes from
+                return None
             if spec is not None:
                 if spec.loader is not None:  # a bare folder called basicsr has none
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment]

@@ -143,9 +143,10 @@ def _pipeline(name: str, flags: list[str]) -> int:
         from mclir_basicsr.preflight import check, check_test
 
         if name == 'train':
-            check(opt, Path.cwd(), auto_resume='--auto_resume' in flags, here=True)
+            notes = check(opt, Path.cwd(), auto_resume='--auto_resume' in flags, here=True)
         else:
-            check_test(opt, Path.cwd())
+            notes = check_test(opt, Path.cwd())
+        _say(*notes)
     sys.argv = [f'mclir {name}', *flags]
     root = str(Path.cwd())
     if name == 'train':

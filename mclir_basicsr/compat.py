@@ -21,6 +21,8 @@ _active: dict[str, str] = {}
 
 # Where a registry, by its name, may look for a name that it does not hold; plugin.py fills it.
 fallbacks: dict[str, Callable[[str], type | None]] = {}
+# Names that it finds there, for the message.
+fallback_names: dict[str, Callable[[], list[str]]] = {}
 
 
 def active() -> dict[str, str]:
@@ -118,7 +120,8 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     will go on behind it, and the run heeds signals.
 
     Raises:
-        MclirError: The file is missing or damaged.
+        MclirError: The file is missing or damaged, there are states but none that serves, or the ranks of a
+            HistoryModel do not resume the same one.
     """
     from basicsr.utils.registry import MODEL_REGISTRY
 
@@ -126,21 +129,23 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     from mclir_basicsr.models import stop
     from mclir_basicsr.models.checkpoints import CheckpointModel
 
-    state, model = _read_resume_state(opt), opt.get('model_type')
-    if model in MODEL_REGISTRY and issubclass(MODEL_REGISTRY.get(model), CheckpointModel):
+    model = opt.get('model_type')
+    ours = model in MODEL_REGISTRY and issubclass(MODEL_REGISTRY.get(model), CheckpointModel)
+    state = _read_resume_state(opt, ours)
+    if ours:
         resumable.begin(opt, state)
         stop.listen()
     return state
 
 
-def _read_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+def _read_resume_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
     from basicsr.utils import check_resume
 
     from mclir_basicsr import checkpoint
     from mclir_basicsr.errors import MclirError
 
     if opt['auto_resume']:
-        state = _latest_state(opt)
+        state = _latest_state(opt, ours)
     else:
         path = opt['path'].get('resume_state')
         state = checkpoint.load(Path(path), 'path.resume_state') if path else None
@@ -151,25 +156,36 @@ def _read_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     return state
 
 
-def _latest_state(opt: dict[str, Any]) -> dict[str, Any] | None:
-    """The newest whole state of the experiment whose network is there; damaged ones are passed over with a warning."""
+def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
+    """The newest whole state of the experiment; damaged ones are passed over with a warning.
+
+    A model of ours is known to need ``net_g``, which must then be there and whole too.
+    """
     from mclir_basicsr import checkpoint
     from mclir_basicsr.errors import MclirError
 
     folder = Path(opt['path']['training_states'])
     opt['path']['resume_state'] = None
+    faults: list[Exception] = []
     for iteration in sorted((int(file.stem) for file in folder.glob('*.state') if file.stem.isdecimal()), reverse=True):
-        file, network = folder / f'{iteration}.state', Path(opt['path']['models']) / f'net_g_{iteration}.pth'
+        file = folder / f'{iteration}.state'
         try:
             state = checkpoint.load(file, 'training_states')
-            checkpoint.load(network, 'models')
+            if ours:
+                checkpoint.load(Path(opt['path']['models']) / f'net_g_{iteration}.pth', 'models')
             if state['iter'] != iteration:
                 raise MclirError(f'training_states: {file} is of iteration {state["iter"]}.')
         except (MclirError, KeyError, TypeError) as error:
             logger.warning('Passed over: %s', error)
+            faults.append(error)
             continue
         opt['path']['resume_state'] = str(file)
         return state
+    if faults:
+        raise MclirError(
+            f'--auto_resume: none of the {len(faults)} states in {folder} can be resumed. The newest: {faults[0]}\n'
+            'Put back what is missing, or leave out --auto_resume to begin a new run (this one is then put aside).'
+        )
     return None
 
 
@@ -319,7 +335,13 @@ def _registry_message() -> None:
         found = fallbacks[self._name](name) if self._name in fallbacks else None
         if found is not None:
             return found
-        near = get_close_matches(name, self.keys(), n=3, cutoff=0.4)
+        if self._name == 'arch' and name == 'auto':
+            raise UnknownNameError(
+                'type: auto is for `mclir enable FILE --pretrain CKPT -o OUT`, which finds the network of CKPT.'
+            )
+        known = fallback_names[self._name]() if self._name in fallback_names else []
+        names = {key.lower(): key for key in (*known, *self.keys())}
+        near = [names[key] for key in get_close_matches(name.lower(), names, n=3, cutoff=0.4)]
         raise UnknownNameError(
             f"There is no {self._name} named '{name}' in BasicSR's registry; "
             + (f'did you mean {" or ".join(near)}?' if near else f'it holds {", ".join(sorted(self.keys()))}.')

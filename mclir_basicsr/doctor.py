@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import site
 import subprocess
@@ -19,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -43,9 +44,12 @@ _INSTALL_BASICSR = """\
 pip install basicsr==1.4.2
 Where that fails for want of tb-nightly (not on every mirror), leave it out:
     pip install setuptools wheel && pip install --no-deps --no-build-isolation basicsr==1.4.2
-    pip install addict future lmdb opencv-python-headless pyyaml requests scikit-image torchvision tqdm yapf
-    pip install tensorboard pydantic ruamel.yaml matplotlib
+    pip install {needed}
     pip install --no-deps mclir-basicsr"""
+_NEEDED_BY_BASICSR = (
+    'addict', 'future', 'lmdb', 'numpy', 'opencv-python-headless', 'pillow', 'pyyaml', 'requests', 'scikit-image',
+    'scipy', 'tensorboard', 'torch', 'torchvision', 'tqdm', 'yapf',
+)  # fmt: skip
 _INSTALL_TENSORBOARD = (
     'pip install tensorboard (it stands in for tb-nightly, which basicsr asks for and many mirrors lack), or set\n'
     'logger.use_tb_logger: false in the option file.'
@@ -207,7 +211,7 @@ def _way_to_a_gpu(built_for: str | None) -> str:
 def _basicsr() -> Iterator[Finding]:
     home, here = _find_basicsr(), Path.cwd() / 'basicsr'
     if home is None:
-        advice = _INSTALL_BASICSR_313 if sys.version_info >= (3, 13) else _INSTALL_BASICSR
+        advice = _INSTALL_BASICSR_313 if sys.version_info >= (3, 13) else _INSTALL_BASICSR.format(needed=_needed())
         seen = f'not installed, only {here}' if (here / '__init__.py').is_file() else 'not installed'
         yield Finding('basicsr', seen, advice, fatal=True)
         return
@@ -221,6 +225,19 @@ def _basicsr() -> Iterator[Finding]:
     origin = '' if owners == ['basicsr'] else f', installed by {" and ".join(owners)}'
     yield Finding('basicsr', f'{version}, {home}{origin}', '' if is_known else advice)
     yield from _other_copies(home, here)
+
+
+def _needed() -> str:
+    """What BasicSR, which is installed without its requirements, and this package need, as arguments of pip."""
+    try:
+        required = requires('mclir-basicsr') or []
+    except PackageNotFoundError:  # its sources on the path
+        required = []
+    ours = {
+        re.split(r'[^\w.-]', need)[0]: need.partition(';')[0].strip() for need in required if 'extra ==' not in need
+    }
+    wanted = {name: name for name in _NEEDED_BY_BASICSR} | ours
+    return shlex.join(need for name, need in wanted.items() if name not in ('basicsr', 'opencv-python'))
 
 
 def _other_copies(home: Path, here: Path) -> Iterator[Finding]:

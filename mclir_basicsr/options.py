@@ -5,6 +5,7 @@ BasicSR's own keys are left to BasicSR. ``docs/options.md`` is :func:`reference_
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +16,12 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PositiveFloat,
-    PositiveInt,
+    StrictBool,
     Tag,
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.features import check_layers
@@ -35,7 +36,24 @@ BASICSR_KEYS = {
     'val': {'val_freq', 'save_img', 'suffix', 'metrics', 'pbar'},
 }  # fmt: skip
 
-Share = Annotated[float, Field(ge=0, le=1)]
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # text is taken where it is a number: YAML 1.1 reads 1e-3 as text
+        raise PydanticCustomError('number', 'Input should be a valid number')
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, (bool, str)):
+        raise PydanticCustomError('whole', 'Input should be a valid integer')
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[Whole, Field(gt=0)]
 _TAGS = ('number', 'list')  # the discriminator's, in the paths of faults
 ShareOrShares = Annotated[
     Annotated[Share, Tag(_TAGS[0])] | Annotated[list[Share], Tag(_TAGS[1])],
@@ -54,19 +72,19 @@ class SPNOptions(_Keys):
     """The SPN term (arguments of SPNLoss)."""
 
     type: Literal['SPNLoss'] = Field('SPNLoss', description='the loss')
-    loss_weight: float = Field(1e-3, gt=0, description='λ; watch `spn_ratio` in the log')
+    loss_weight: Positive = Field(1e-3, description='λ; watch `spn_ratio` in the log')
     vgg_type: str = Field('vgg16', description='any vgg of torchvision')
-    layer_weights: dict[str, PositiveFloat] = Field(
+    layer_weights: dict[str, Positive] = Field(
         DEFAULT_LAYER_WEIGHTS, min_length=1, description='weight of each VGG layer, names as in PerceptualLoss'
     )
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
-    use_input_norm: bool = Field(True, description='normalise images with the ImageNet statistics')
-    range_norm: bool = Field(False, description='images are in [-1, 1]')
+    use_input_norm: StrictBool = Field(True, description='normalise images with the ImageNet statistics')
+    range_norm: StrictBool = Field(False, description='images are in [-1, 1]')
     weights: str = Field('imagenet', description='imagenet, the path of a torchvision vgg state dict, or random')
-    seed: int = Field(0, description='seed of random weights')
-    margin: float | None = Field(None, gt=0, description='push no further from a negative beyond this distance')
-    balance: float | None = Field(
-        None, gt=0, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.05'
+    seed: Whole = Field(0, description='seed of random weights')
+    margin: Positive | None = Field(None, description='push no further from a negative beyond this distance')
+    balance: Positive | None = Field(
+        None, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.05'
     )
 
     @model_validator(mode='after')
@@ -85,30 +103,30 @@ class HistoryOptions(_Keys):
     """The negative models."""
 
     policy: Literal['periodic', 'adaptive'] = Field('periodic', description='when negatives are refreshed')
-    interval: list[PositiveInt] | None = Field(
+    interval: list[Count] | None = Field(
         None, min_length=1, description='periodic: iterations between refreshes, one negative per entry; '
         'default [100, 200, 500, 1000]'
     )  # fmt: skip
-    negatives: PositiveInt | None = Field(None, description='adaptive: how many negatives')
-    threshold: float | None = Field(
-        None, gt=0, description='adaptive: refresh the next negative above this spread of the residual; default 0.022'
+    negatives: Count | None = Field(None, description='adaptive: how many negatives')
+    threshold: Positive | None = Field(
+        None, description='adaptive: refresh the next negative above this spread of the residual; default 0.022'
     )
     decay: ShareOrShares = Field(
         0.1, description='share of itself that a negative keeps at a refresh: a number, or one per negative; '
         'adaptive: default 0.001'
     )  # fmt: skip
     start: Share = Field(0.1, description='share of random initialisation at the start')
-    start_iter: int = Field(0, ge=0, description='no SPN term before this iteration')
-    per_step: Annotated[PositiveInt | None, BeforeValidator(lambda v: None if v == 'all' else v)] = Field(
+    start_iter: Whole = Field(0, ge=0, description='no SPN term before this iteration')
+    per_step: Annotated[Count | None, BeforeValidator(lambda v: None if v == 'all' else v)] = Field(
         None, description='negatives evaluated per step, in turn: all or a number'
     )
     precision: Literal['fp32', 'bf16', 'fp16'] = Field(
         'fp32', description="of the negatives' forward pass and of their features"
     )
-    cuda_graphs: bool = Field(
+    cuda_graphs: StrictBool = Field(
         False, description='on a GPU: launch the forward pass of a negative, and of the VGG over it, in one go'
     )
-    side_stream: bool = Field(False, description='on a GPU: negatives may run beside the forward pass of net_g')
+    side_stream: StrictBool = Field(False, description='on a GPU: negatives may run beside the forward pass of net_g')
 
     @model_validator(mode='before')
     @classmethod
@@ -139,7 +157,7 @@ class HistoryOptions(_Keys):
 class KeepOptions(_Keys):
     """Which saves stay."""
 
-    last: PositiveInt | None = Field(None, description='keep so many saves (networks and states), the newest')
+    last: Count | None = Field(None, description='keep so many saves (networks and states), the newest')
     best: str | None = Field(
         None, description='a metric of val.metrics: net_g_best.pth is the best network by it on the first val data set'
     )
@@ -150,16 +168,12 @@ class TrainOptions(_Keys):
 
     spn_opt: SPNOptions | None = Field(None, description='the SPN term; needs history')
     history: HistoryOptions | None = Field(None, description='the negative models; needs spn_opt')
-    grad_clip_norm: float | None = Field(
-        None, gt=0, description='clip the norm of the gradient to this; logs grad_norm'
-    )
-    accumulate: PositiveInt = Field(
-        1, description='batches (iterations) whose gradients, averaged, make one optimizer step'
-    )
+    grad_clip_norm: Positive | None = Field(None, description='clip the norm of the gradient to this; logs grad_norm')
+    accumulate: Count = Field(1, description='batches (iterations) whose gradients, averaged, make one optimizer step')
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
-    compile: bool = Field(False, description='torch.compile of the network, the negatives and the VGG')
+    compile: StrictBool = Field(False, description='torch.compile of the network, the negatives and the VGG')
 
-    max_bad_steps: PositiveInt = Field(
+    max_bad_steps: Count = Field(
         20, description='a step without finite gradient is left out; so many in a row end the run'
     )
     keep: KeepOptions | None = Field(None, description='which saves stay; by default all')
@@ -175,8 +189,8 @@ class TrainOptions(_Keys):
 class TileOptions(_Keys):
     """Validation in tiles."""
 
-    size: PositiveInt = Field(description='side of a tile in lq pixels')
-    overlap: int = Field(ge=0, description='lq pixels that neighbours share')
+    size: Count = Field(description='side of a tile in lq pixels')
+    overlap: Whole = Field(ge=0, description='lq pixels that neighbours share')
 
     @model_validator(mode='after')
     def _fits(self) -> 'TileOptions':
@@ -188,11 +202,11 @@ class TileOptions(_Keys):
 class ValOptions(_Keys):
     """Keys beside BasicSR's own."""
 
-    pad_multiple: Annotated[PositiveInt | None, BeforeValidator(lambda v: None if v == 'auto' else v)] = Field(
-        None, description="pad images to a multiple of this: auto (the network's window_size) or a number"
+    pad_multiple: Annotated[Count | None, BeforeValidator(lambda v: None if v == 'auto' else v)] = Field(
+        None, description='pad images to a multiple of this: auto (what the network needs) or a number'
     )
     tile: TileOptions | None = Field(None, description='restore in overlapping tiles, e.g. {size: 128, overlap: 32}')
-    self_ensemble: bool = Field(False, description='mean over the 8 flips and transpositions')
+    self_ensemble: StrictBool = Field(False, description='mean over the 8 flips and transpositions')
 
 
 class OwnOptions(_Keys):
@@ -258,7 +272,7 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
     for block, struct in (('train', TrainOptions), ('val', ValOptions)):
         given = opt.get(block) or {}
         own[block] = {key: value for key, value in given.items() if key in struct.model_fields}
-        for key in sorted(given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block]):
+        for key in sorted(map(str, given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block])):
             near = get_close_matches(key, struct.model_fields, n=1, cutoff=0.7)
             if near and key not in _OF_FORKS:
                 faults.append(f'{block}.{key}: unknown key; did you mean {near[0]}?')
@@ -270,8 +284,8 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         faults += _explain(error)
     else:
         best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
-        every, save = options.train.accumulate, (opt.get('logger') or {}).get('save_checkpoint_freq', 0)
-        if save % every:
+        every, save = options.train.accumulate, (opt.get('logger') or {}).get('save_checkpoint_freq')
+        if isinstance(save, (int, float)) and save % every:
             faults.append(
                 f'train.accumulate: logger.save_checkpoint_freq must be a multiple of {every}, but is {save}.'
             )
@@ -296,7 +310,22 @@ def _explain(error: ValidationError) -> Iterator[str]:
         elif fault['type'] in ('value_error', 'missing'):
             yield f'{path}: {message}'
         else:
-            yield f'{path}: {message}, but it is {fault["input"]!r}'
+            yield f'{path}: {message}, but it is {shown(fault["input"])}'
+
+
+def is_number_in_text(value: Any) -> bool:
+    """Whether YAML 1.1 read a number as text: 1e-3 (for !!float 1e-3), or one in quotes."""
+    try:
+        return isinstance(value, str) and isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def shown(value: Any) -> str:
+    """A value that is not what it should be, for a message; a number in text says how it is written."""
+    if not is_number_in_text(value):
+        return repr(value)
+    return f'{value!r}, text to YAML: write {f"!!float {value}" if "e" in value.lower() else value} without quotes'
 
 
 def _struct_at(path: tuple[Any, ...]) -> type[BaseModel]:

@@ -24,7 +24,7 @@ def register() -> None:
     from mclir_basicsr.archs.ffanet_arch import FFANet
     from mclir_basicsr.archs.idt_arch import IDT
     from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
-    from mclir_basicsr.archs.spandrel_bridge import find_architecture
+    from mclir_basicsr.archs.spandrel_bridge import architecture_names, find_architecture
     from mclir_basicsr.data.pairs_dataset import PairsFileDataset
     from mclir_basicsr.losses import PSNRLoss, SPNLoss, SSIMLoss
     from mclir_basicsr.models.history_model import HistoryModel
@@ -45,4 +45,4 @@ def register() -> None:
     for registry, kind in core + others:
         if kind.__name__ not in registry:  # a class of that name in the user's project comes first
             registry.register(kind)
-    compat.fallbacks['arch'] = find_architecture
+    compat.fallbacks['arch'], compat.fallback_names['arch'] = find_architecture, architecture_names

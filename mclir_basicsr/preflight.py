@@ -2,19 +2,23 @@
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest import mock
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
+from mclir_basicsr.compat import UnknownNameError, load_resume_state
 from mclir_basicsr.data.preflight import check_data_set, expand
 from mclir_basicsr.errors import FaultsError, MclirError
-from mclir_basicsr.options import read_options
+from mclir_basicsr.inference import size_faults
+from mclir_basicsr.losses.features import VGGFeatures, check_layers
+from mclir_basicsr.options import TrainOptions, is_number_in_text, read_options, shown
 from mclir_basicsr.weights import misfit, read_weights
 
 # What BasicSR takes for granted in the blocks that are there.
@@ -32,17 +36,27 @@ _FOR_TRAINING = {
     'train': ('total_iter', 'optim_g', 'scheduler'),
     'train.optim_g': ('type', 'lr'),
     'train.scheduler': ('type',),
-    'logger': ('print_freq', 'save_checkpoint_freq'),
+    'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger'),
     'val': ('val_freq', 'save_img'),
 }
 _FOR_TESTING = {'': (*_ALWAYS[''], 'val'), 'val': ('save_img',)}
-_LEAST = {
-    'train.total_iter': 1,
-    'logger.print_freq': 1,
-    'logger.save_checkpoint_freq': 1,
-    'val.val_freq': 1,
-    'datasets.train.batch_size_per_gpu': 1,
-    'datasets.train.num_worker_per_gpu': 0,
+Check = Callable[[], Sequence[str]]
+
+_TEXT = ('name', 'model_type', 'network_g.type')
+_Number, _Whole = Annotated[float, Field(strict=True)], Annotated[int, Field(strict=True)]  # no text, no truth values
+_NUMBERS: dict[str, Any] = {
+    'scale': Annotated[_Whole, Field(ge=1)],
+    'manual_seed': Annotated[_Whole, Field(ge=0, lt=2**31)],  # NumPy takes 2**32, and each rank adds its number
+    'train.total_iter': Annotated[_Number, Field(ge=1)],
+    'train.warmup_iter': _Number,
+    'train.ema_decay': Annotated[_Number, Field(ge=0, le=1)],
+    'logger.print_freq': Annotated[_Number, Field(ge=1)],
+    'logger.save_checkpoint_freq': Annotated[_Number, Field(ge=1)],
+    'val.val_freq': Annotated[_Number, Field(ge=1)],
+    'datasets.train.gt_size': Annotated[_Whole, Field(ge=1)],
+    'datasets.train.batch_size_per_gpu': Annotated[_Whole, Field(ge=1)],
+    'datasets.train.num_worker_per_gpu': Annotated[_Whole, Field(ge=0)],
+    'datasets.train.dataset_enlarge_ratio': Annotated[_Number, Field(gt=0)],
 }
 
 
@@ -68,7 +82,12 @@ def check(opt: dict[str, Any], root: Path, *, auto_resume: bool = False, here: b
     experiment = root / 'experiments' / opt['name']
     if auto_resume and any((experiment / 'training_states').glob('*.state')):
         opt['path'] |= {'pretrain_network_g': None, 'resume_state': None}
-    checks = [partial(_keys, opt), partial(_numbers, opt), partial(_optimisation, opt)]
+    checks = {
+        'train and val': partial(_keys, opt),
+        'numbers': partial(_numbers, opt),
+        'train': partial(_optimisation, opt),
+        'losses': partial(_losses, opt),
+    }
     return _examine(opt, experiment, checks, here=here)
 
 
@@ -87,7 +106,7 @@ def check_test(opt: dict[str, Any], root: Path) -> list[str]:
     """
     opt = deepcopy(opt)
     _require(opt, _ALWAYS | _FOR_TESTING)
-    return _examine(opt, root / 'results' / opt['name'], [], here=True)
+    return _examine(opt, root / 'results' / opt['name'], {}, here=True)
 
 
 def _require(opt: dict[str, Any], required: Mapping[str, Sequence[str]]) -> None:
@@ -100,14 +119,25 @@ def _require(opt: dict[str, Any], required: Mapping[str, Sequence[str]]) -> None
     for path, block in blocks.items():
         if isinstance(block, Mapping):
             missing += [f'{path}.{key}'.lstrip('.') for key in required.get(path, ()) if block.get(key) is None]
+            faults += [
+                f'{path or "the file"} has the key {key!r}, which is no text.' for key in block if not _is_text(key)
+            ]
         else:
             faults.append(f'{path} must be a block of keys, but it is {block!r}.')
+    for path in _TEXT:
+        value = _at(opt, path)
+        if not (value is None or _is_text(value)):
+            faults.append(f"{path} must be text, but it is {value!r}: write '{value}' in quotes if you mean that.")
     if missing:
         faults.insert(0, f'it has no {", ".join(missing)}.')
-    elif not isinstance(opt['name'], str):
-        faults.append(f"name must be text: write '{opt['name']}' in quotes.")
+    elif _is_text(opt['name']) and (Path(opt['name']).name != opt['name'] or opt['name'] in ('', '..')):
+        faults.append(f'name must be the name of a folder in experiments, but it is {opt["name"]!r}.')
     if faults:
         raise MclirError('The option file cannot be used: ' + '\n  '.join(faults))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _at(opt: Any, path: str) -> Any:
@@ -117,47 +147,60 @@ def _at(opt: Any, path: str) -> Any:
     return opt
 
 
-def _examine(opt: dict[str, Any], folder: Path, checks: Sequence[Callable[[], Sequence[str]]], here: bool) -> list[str]:
+def _examine(opt: dict[str, Any], folder: Path, checks: Mapping[str, Check], *, here: bool) -> list[str]:
     faults: list[str] = []
     notes: list[str] = []
-    parts: list[Callable[[], Sequence[str]]] = [
-        *checks,
-        partial(_names, opt),
-        partial(_device, opt, here),
-        partial(_network, opt),
-        partial(_folder, folder),
-        *(partial(check_data_set, opt, phase) for phase in opt['datasets']),
-    ]
+    parts: dict[str, Check] = {
+        **checks,
+        'names': partial(_names, opt),
+        'num_gpu': partial(_device, opt, here),
+        'network_g': partial(_network, opt),
+        'path.resume_state': partial(_state, opt),
+        'experiments': partial(_folder, folder),
+        **{f'datasets.{phase}': partial(check_data_set, opt, phase) for phase in opt['datasets']},
+    }
     # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
     with mock.patch.dict('basicsr.utils.logger.initialized_logger', {'basicsr': True}):
-        for part in parts:
+        for name, part in parts.items():
             try:
                 notes += part()
             except FaultsError as error:
                 faults += error.lines
             except MclirError as error:
                 faults.append(str(error))
+            except Exception as error:  # whatever BasicSR or a class of the user's raises on what it is given
+                faults.append(f'{name} cannot be used: {type(error).__name__}: {error}')
     if faults:
         raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
     return notes
 
 
 def _keys(opt: dict[str, Any]) -> list[str]:
+    """Our own keys, and the VGG of the SPN term where a file holds it."""
     if opt['model_type'] != 'HistoryModel':
         return []
     try:
-        return read_options(opt)[1]
+        own, warnings = read_options(opt)
     except MclirError as error:
         raise FaultsError(str(error).split('\n  ')[1:]) from error
+    spn = own.train.spn_opt
+    if spn is not None and spn.weights not in ('imagenet', 'random'):
+        VGGFeatures(spn.layer_weights, spn.vgg_type, weights=spn.weights)
+    return warnings
 
 
 def _numbers(opt: dict[str, Any]) -> list[str]:
     """Numbers and names on which BasicSR's loop would fail late, or without a message."""
     faults = []
-    for path, least in _LEAST.items():
+    for path, kind in _NUMBERS.items():
         value = _at(opt, path)
-        if value is not None and not (isinstance(value, (int, float)) and value >= least):
-            faults.append(f'{path} must be a number, at least {least}, but it is {value!r}.')
+        try:
+            TypeAdapter(kind | None).validate_python(value)
+        except ValidationError as error:
+            faults.append(f'{path}: {error.errors()[0]["msg"]}, but it is {shown(value)}.')
+    train = {key: value for key, value in opt['train'].items() if key not in TrainOptions.model_fields}
+    texts = {path: value for path, value in _numbers_in_text('train', train) if path not in _NUMBERS}
+    faults += [f'{path} must be a number, but it is {shown(value)}.' for path, value in texts.items()]
     for phase in opt['datasets']:
         if phase != 'train' and phase.split('_')[0] != 'val':
             faults.append(f'datasets.{phase}: a training has the data sets train, and val or val_1, val_2, ...')
@@ -167,12 +210,58 @@ def _numbers(opt: dict[str, Any]) -> list[str]:
         faults.append(f'datasets.train.prefetch_mode must be ~, cpu or cuda, but it is {mode!r}.')
     if mode == 'cuda' and data.get('pin_memory') is not True:
         faults.append('datasets.train.prefetch_mode: cuda needs pin_memory: true beside it.')
-    losses = opt['train'].get('pixel_opt') or opt['train'].get('perceptual_opt')
-    if opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel') and not losses:
-        faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
     if faults:
         raise FaultsError(faults)
     return []
+
+
+def _numbers_in_text(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Path and value of each number in a block that YAML read as text: BasicSR would fail on it late, if at all."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers_in_text(f'{path}.{key}', inner)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _numbers_in_text(f'{path}.{i}', inner)
+    elif is_number_in_text(value):
+        yield path, value
+
+
+def _losses(opt: dict[str, Any]) -> list[str]:
+    """Make the losses of BasicSR and of ours, without the VGG of a perceptual loss, which may be a download."""
+    train, faults = opt['train'], []
+    is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel')
+    if is_sr and not (train.get('pixel_opt') or train.get('perceptual_opt')):
+        faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
+    with mock.patch('basicsr.losses.basic_loss.VGGFeatureExtractor', _vgg_without_weights):
+        for key, block in train.items():
+            if key.endswith('_opt') and key != 'spn_opt':
+                try:
+                    if isinstance(block, Mapping) and 'type' in block:
+                        _make_loss(**block)
+                    elif block and key in ('pixel_opt', 'perceptual_opt'):
+                        faults.append(f'train.{key} must be a block of keys with a type, but it is {block!r}.')
+                except UnknownNameError as error:
+                    faults.append(f'train.{key}: {error}')
+                except Exception as error:  # whatever a loss raises on its arguments
+                    faults.append(f'train.{key}: {block["type"]} cannot be used so: {error}')
+    if faults:
+        raise FaultsError(faults)
+    return []
+
+
+def _make_loss(type: Any, **arguments: Any) -> None:  # noqa: A002  the key of the option file
+    from basicsr.utils.registry import LOSS_REGISTRY
+
+    kind = LOSS_REGISTRY.get(str(type))
+    inspect.signature(kind).bind(**arguments)
+    if kind.__module__.partition('.')[0] in ('basicsr', 'mclir_basicsr'):  # one of the user's may need a GPU
+        kind(**arguments)
+
+
+def _vgg_without_weights(layer_name_list: Sequence[str], vgg_type: str, **_: Any) -> nn.Module:
+    check_layers(vgg_type, layer_name_list)
+    return nn.Module()
 
 
 def _optimisation(opt: dict[str, Any]) -> list[str]:
@@ -181,6 +270,8 @@ def _optimisation(opt: dict[str, Any]) -> list[str]:
     from basicsr.utils.registry import MODEL_REGISTRY
 
     if opt['model_type'] not in MODEL_REGISTRY:  # _names tells
+        return []
+    if any(_numbers_in_text('', [opt['train'][key] for key in ('optim_g', 'scheduler')])):  # _numbers tells
         return []
     model = object.__new__(MODEL_REGISTRY.get(opt['model_type']))
     train = deepcopy(opt['train'])
@@ -203,8 +294,8 @@ def _add_optimizer(model: Any, kind: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _names(opt: dict[str, Any]) -> list[str]:
-    """Look up every ``type`` that BasicSR will, so that all unknown ones are named at once, with their arguments."""
-    from basicsr.utils.registry import DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+    """Look up model, data sets and metrics as BasicSR will, metrics with their arguments."""
+    from basicsr.utils.registry import DATASET_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
     images = {'img': None, 'img2': None}
     asked: list[tuple[str, Any, Any, Mapping[str, Any] | None]] = [
@@ -212,9 +303,6 @@ def _names(opt: dict[str, Any]) -> list[str]:
     ]
     for phase, block in opt['datasets'].items():
         asked.append((f'datasets.{phase}', DATASET_REGISTRY, block.get('type'), None))
-    for key, block in (opt.get('train') or {}).items():
-        if key.endswith('_opt') and isinstance(block, Mapping) and 'type' in block:
-            asked.append((f'train.{key}', LOSS_REGISTRY, block['type'], None if key == 'spn_opt' else block))
     for key, block in (_at(opt, 'val.metrics') or {}).items():
         asked.append((f'val.metrics.{key}', METRIC_REGISTRY, block.get('type'), images | block))
     faults = []
@@ -248,8 +336,8 @@ def _network(opt: dict[str, Any]) -> list[str]:
         net: nn.Module = build_network(opt['network_g'])
     except KeyError as error:
         raise MclirError(f'network_g: {error}') from error
-    except (TypeError, ValueError, AssertionError) as error:
-        raise MclirError(f'network_g: {opt["network_g"].get("type")} cannot be built: {error}') from error
+    except Exception as error:  # whatever a network raises on its arguments
+        raise MclirError(f'network_g: {opt["network_g"]["type"]} cannot be built: {error}') from error
     count = sum(p.numel() for p in net.parameters())
     notes = [f'network_g: {opt["network_g"]["type"]}, {count / 1e6:.2f} M parameters.']
     path = opt['path'].get('pretrain_network_g')
@@ -260,10 +348,46 @@ def _network(opt: dict[str, Any]) -> list[str]:
         if fault and opt['path'].get('strict_load_g', True):
             raise MclirError(f'path.pretrain_network_g: {file} does not fit network_g: {fault}')
         notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
-    state = opt['path'].get('resume_state')
-    if state and not expand('path.resume_state', state).is_file():
-        raise MclirError(f'path.resume_state: there is no file {state}.')
+    _check_sizes(net, opt)
+    _check_scale(net, opt)
     return notes
+
+
+def _check_sizes(net: nn.Module, opt: dict[str, Any]) -> None:
+    """Compare the sides of tiles and training patches with those that the network takes."""
+    sides = {'tile': _at(opt, 'val.tile.size'), 'pad_multiple': _at(opt, 'val.pad_multiple')}
+    gt_size, scale = _at(opt, 'datasets.train.gt_size'), opt.get('scale', 1)
+    if isinstance(gt_size, int) and isinstance(scale, int) and scale > 0:
+        sides['patch'] = gt_size // scale
+    faults = size_faults(net, **{name: side for name, side in sides.items() if isinstance(side, int) and side > 0})
+    if faults:
+        raise FaultsError(faults)
+
+
+def _check_scale(net: nn.Module, opt: dict[str, Any]) -> None:
+    """Compare what the network makes of a training patch with its gt, where that can be told without computing it."""
+    data, scale = _at(opt, 'datasets.train') or {}, opt.get('scale')
+    patch = data.get('gt_size')
+    if not (isinstance(scale, int) and isinstance(patch, int) and 0 < scale <= patch):
+        return
+    side, channels = patch // scale, 1 if data.get('color') == 'y' else 3
+    try:
+        with torch.no_grad():
+            made = net.eval().to('meta')(torch.empty(1, channels, side, side, device='meta')).shape[-1]
+    except Exception:  # not every network runs on the meta device, and some take other input
+        return
+    if made != side * scale:
+        raise MclirError(
+            f'network_g makes {made}x{made} of {side}x{side}, but scale {scale} needs {side * scale}x{side * scale}: '
+            'correct its upscale or scale.'
+        )
+
+
+def _state(opt: dict[str, Any]) -> list[str]:
+    state = opt['path'].get('resume_state')
+    if state:
+        load_resume_state({'auto_resume': False, 'path': {'resume_state': str(expand('path.resume_state', state))}})
+    return []
 
 
 def _folder(experiments: Path) -> list[str]:

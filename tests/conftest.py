@@ -178,5 +178,5 @@ def run(*command, cwd, **environment):
         env=os.environ | {'OMP_NUM_THREADS': '2'} | environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )

@@ -1,11 +1,13 @@
 """The command line as a user runs it: exit status, and one clear message for input that cannot be used."""
 
 import argparse
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,16 +119,25 @@ def test_bad_option_files(spoil, said, option_file, tmp_path):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_a_run_with_everything_saved(number, option_file, tmp_path):
+    """Sent to its DataLoader workers too, as SLURM and torchrun do, and again until it has ended."""
     file = option_file(train={'total_iter': 1_000_000, 'keep': {'last': 1}})
+    opt = yaml.safe_load(file.read_text())
+    opt['datasets']['train'] |= {'num_worker_per_gpu': 2, 'dataset_enlarge_ratio': 1_000_000}
+    file.write_text(yaml.safe_dump(opt))
     command = [sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', str(file)]
     with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
     ) as process:
         log = ''
         for line in process.stderr:
             log += line
             if 'iter:       3,' in line:
-                process.send_signal(number)
+                os.killpg(process.pid, number)
+            if 'is saved' in line:
+                break
+        while process.poll() is None:  # a status other than 75 would not be put back into the queue
+            os.killpg(process.pid, number)
+            time.sleep(0.01)
     assert process.returncode == 75, log[-3000:]
     done = int(re.search(rf'{number.name}: iteration (\d+) is saved', log).group(1))
     run_folder = tmp_path / 'experiments' / 'tiny'

@@ -121,8 +121,11 @@ def test_auto_resume_takes_the_latest_state_of_this_experiment_on_a_cpu(tmp_path
     assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models' / 'net_g_100.pth')
 
 
-def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog):
-    opt = resume_options(tmp_path)
+def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr('mclir_basicsr.models.stop.listen', lambda: None)
+    opt = resume_options(tmp_path) | {
+        'model_type': 'HistoryModel', 'manual_seed': 0, 'dist': False, 'datasets': {'train': {}},
+    }  # fmt: skip
     states, models = tmp_path / 'training_states', tmp_path / 'models'
     (states / '100.state').write_bytes((states / '100.state').read_bytes()[:-200])  # cut off
     (states / '5.state').rename(states / '60.state')  # of another iteration
@@ -130,8 +133,8 @@ def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog):
     (states / '50.state').write_bytes(b'foreign')
     torch.save({'epoch': 0, 'iter': 40}, states / '40.state')
     (models / 'net_g_40.pth').write_bytes(b'')
-    assert compat.load_resume_state(opt) is None
-    assert opt['path']['resume_state'] is None
+    with pytest.raises(MclirError, match=r'none of the 5 states .*\. The newest: .*100\.state is trun'):
+        compat.load_resume_state(opt)
     for reason in (
         '100.state is truncated',
         '60.state is of iteration 5',
@@ -143,6 +146,21 @@ def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog):
 
     torch.save({'params': {}}, models / 'net_g_20.pth')
     assert compat.load_resume_state(opt)['iter'] == 20
+
+
+def test_auto_resume_without_a_state_is_a_new_run(tmp_path):
+    opt = resume_options(tmp_path)
+    for iteration in (5, 20, 100):
+        (tmp_path / 'training_states' / f'{iteration}.state').unlink()
+    assert compat.load_resume_state(opt) is None
+    assert opt['path']['resume_state'] is None
+
+
+def test_the_networks_of_a_model_of_basicsr_are_not_known(tmp_path):
+    opt = resume_options(tmp_path)
+    for network in (tmp_path / 'models').iterdir():
+        network.unlink()
+    assert compat.load_resume_state(opt)['iter'] == 100
 
 
 def test_resume_state_by_path_and_none(tmp_path):

@@ -8,8 +8,10 @@ import pytest
 from conftest import run
 from PIL import Image
 
+from mclir_basicsr.demo import _quoted, _write_options
 from mclir_basicsr.demo.photographs import HELD_OUT, TRAIN, write_pairs
 from mclir_basicsr.options import parse_file, read_options
+from mclir_basicsr.report import read_run
 
 
 def test_the_demo_shows_what_spn_brings(tmp_path):
@@ -22,12 +24,17 @@ def test_the_demo_shows_what_spn_brings(tmp_path):
     assert '<table' in (out / 'report.html').read_text(encoding='utf-8')
     with Image.open(out / 'report.png') as picture:
         assert min(picture.size) > 500
-    # the option file that stays is one to go on with
+    assert 'compare a gain with its spread' in result.stdout
+    # both continuations begin with the same batch
+    plain = parse_file(out / 'plain_seed1.yml')
+    assert plain['model_type'] == 'HistoryModel'
+    assert not {'spn_opt', 'history'} & plain['train'].keys()
+    first = [read_run(out / 'experiments' / f'{name}_seed1').training['l_pix'][0] for name in ('plain', 'spn')]
+    assert first[0] == first[1]
+    # the option file that stays, and was trained with, is one to go on with
     options = parse_file(out / 'spn_seed1.yml')
     assert options['manual_seed'] == 1
     assert read_options(options)[1] == []
-    result = run(sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', 'spn_seed1.yml', cwd=out)
-    assert result.returncode == 0, result.stderr
 
 
 SHORT_DEMO = """
@@ -43,15 +50,24 @@ sys.exit(main(sys.argv[1:]))
     ('flags', 'said'),
     [
         (['--vgg-weights', 'gone.pth'], 'there is no file'),
+        (['--vgg-weights', 'empty.pth'], 'empty.pth is not a readable state dict'),
         (['--iters', '1'], '--iters must be at least 5'),
         (['--seeds', '0'], '--seeds at least 1'),
     ],
 )
 def test_what_cannot_be_shown(flags, said, tmp_path):
+    (tmp_path / 'empty.pth').touch()
     result = run(sys.executable, '-m', 'mclir_basicsr', 'demo', *flags, cwd=tmp_path)
     assert result.returncode == 2
     assert said in result.stderr
     assert 'Traceback' not in result.stderr
+    assert not (tmp_path / 'demo').exists()  # nothing was trained
+
+
+@pytest.mark.parametrize('path', ['/w #1/vgg.pth', '/it\'s: {a} "b" $c/ü.pth', '/' + 'a b ' * 40 + '.pth', 'imagenet'])
+def test_any_path_of_weights_comes_through_the_option_file(path, tmp_path):
+    spn = {'loss_weight': 0.1, 'weights': _quoted(path)}
+    assert parse_file(_write_options(tmp_path, 'spn', 9, lr=1, spn=spn))['train']['spn_opt']['weights'] == path
 
 
 def test_pairs_are_photographs_and_their_bicubic_reductions(tmp_path):

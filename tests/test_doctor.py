@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import re
+import shlex
 import subprocess
 import sys
 import warnings
+from importlib.metadata import requires
 from types import SimpleNamespace
 
 import pytest
@@ -195,6 +198,23 @@ def test_users_row_2_basicsr_is_missing(monkeypatch, version, advice, other):
     assert 'pip' in finding.advice
     assert advice in finding.advice
     assert other not in finding.advice
+
+
+def test_the_way_around_tb_nightly_installs_all_that_is_needed(monkeypatch):
+    """Read as a shell does, for a version is compared with >."""
+    monkeypatch.setattr(doctor, '_find_basicsr', lambda: None)
+    monkeypatch.setattr(doctor, 'sys', SimpleNamespace(version_info=(3, 12)))
+    of_own = ['basicsr>=1.4.2', 'safetensors', "setuptools; python_version >= '3.12'", 'pytest>=8; extra == "test"']
+    monkeypatch.setattr(doctor, 'requires', lambda name: {'mclir-basicsr': [*of_own, 'pyyaml', 'tqdm>=4']}[name])
+    installed = shlex.split(found(doctor._basicsr)['basicsr'].advice)
+    assert {'safetensors', 'setuptools', 'pyyaml', 'tqdm>=4', 'opencv-python-headless'} <= set(installed)
+    assert not {'basicsr>=1.4.2', 'pytest>=8'} & set(installed)
+
+
+def test_what_basicsr_itself_requires_is_known():
+    names = {re.split(r'[^\w.-]', need)[0].lower() for need in requires('basicsr')}
+    known = {'opencv-python-headless': 'opencv-python', 'tensorboard': 'tb-nightly'}
+    assert {known.get(name, name) for name in doctor._NEEDED_BY_BASICSR} == names
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from basicsr.models import build_model
 from torch.utils.data import default_collate
 
 from mclir_basicsr.options import parse_file, read_options
+from mclir_basicsr.preflight import _check_scale
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / 'options').glob('*.yml'))
@@ -53,9 +54,11 @@ def test_it_trains_and_validates(file, tmp_path, write_pairs):
     horizon = opt['train']['scheduler'].get('T_max') or opt['train']['scheduler']['milestones'][-1]
     assert 0 < horizon <= opt['train']['total_iter']
 
-    parameters = sum(p.numel() for p in build_network(opt['network_g']).parameters())
+    net = build_network(opt['network_g'])
+    parameters = sum(p.numel() for p in net.parameters())
     expected = next(count for stem, count in PARAMETERS.items() if file.stem.startswith(stem))
     assert parameters == (expected if isinstance(expected, int) else pytest.approx(expected, rel=0.01))
+    _check_scale(net, opt)
     if kind == 'IDT':
         opt['network_g']['img_size'] = 64  # a quarter of the time
 

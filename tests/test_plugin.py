@@ -99,6 +99,21 @@ def test_the_hook_leaves_other_imports_alone():
     assert 'SwinIR' in spec.loader.get_source('basicsr') or spec.loader.get_source('basicsr')  # the real loader answers
 
 
+class Without:
+    """As finders were before Python 3.4."""
+
+
+class Broken:
+    def find_spec(self, *_):
+        raise RuntimeError('broken')
+
+
+@pytest.mark.parametrize(('other', 'is_found'), [(Without(), True), (Broken(), False)])
+def test_the_hook_never_raises_for_another_finder(monkeypatch, other, is_found):
+    monkeypatch.setattr(sys, 'meta_path', [other, *sys.meta_path])
+    assert (autoload._Finder().find_spec('basicsr') is not None) == is_found
+
+
 def test_the_hook_is_installed_once_and_can_be_switched_off(monkeypatch):
     monkeypatch.setattr(sys, 'meta_path', [])
     monkeypatch.setenv('MCLIR_AUTOLOAD', '0')

@@ -1,6 +1,7 @@
 """mclir check: each fault of an option file with its place, all in one message."""
 
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from basicsr.archs import build_network
 from conftest import EDSR
+from PIL import Image
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options import parse_file
@@ -91,6 +93,49 @@ def test_counts_that_differ_and_files_that_are_no_images(faults, write_pairs, tm
     assert f'{gt / "004.png"} is 32x32 (height x width), but {lq / "004.png"} is 9x9' in message
     (lq / '000.png').unlink()
     assert 'datasets.train: lq and gt datasets have different number of images: 6, 7' in faults()
+
+
+def test_of_many_pairs_a_sample_is_compared(option_file, write_pairs, monkeypatch, tmp_path):
+    """Eight pairs of which three may be looked at: every third."""
+    opened = []
+    monkeypatch.setattr('mclir_basicsr.data.preflight.MOST', 3)
+    monkeypatch.setattr('PIL.Image.open', lambda path, open_=Image.open: opened.append(path) or open_(path))
+    write_pairs(8)
+    opt = parse_file(option_file())
+    del opt['datasets']['val']
+    notes = check(opt, tmp_path)
+    assert 'datasets.train: 8 pairs. The sizes of 3 of them, evenly spread, were compared.' in notes
+    assert sorted(Path(path).stem for path in opened) == ['000', '000', '003', '003', '006', '006']
+
+
+def test_the_home_folder_is_known_in_pairs_file(option_file, monkeypatch, tmp_path):
+    (tmp_path / 'pairs.txt').write_text('000 000\n')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    opt = parse_file(option_file())
+    opt['datasets']['train'] |= {'type': 'PairsFileDataset', 'pairs_file': '~/pairs.txt'}
+    assert 'datasets.train: 1 pairs.' in check(opt, tmp_path)
+
+
+def test_a_network_whose_scale_cannot_be_told_is_left_alone(option_file, monkeypatch, tmp_path):
+    """One that computes with values cannot run without them."""
+    opt = parse_file(option_file())
+    opt['network_g']['upscale'] = 3
+    monkeypatch.setattr('basicsr.archs.edsr_arch.EDSR.forward', lambda self, x: x if x.sum() > 0 else -x)
+    assert 'datasets.train: 1 pairs.' in check(opt, tmp_path)
+
+
+def test_a_class_of_the_user_that_raises_is_one_fault(faults, monkeypatch):
+    monkeypatch.setattr('basicsr.models.sr_model.SRModel.setup_schedulers', lambda self: 1 / 0)
+    message = faults(lambda opt: opt['network_g'].update(num_feat=-3))
+    assert '\n  train cannot be used: ZeroDivisionError: division by zero' in message
+    assert '\n  network_g: EDSR cannot be built: ' in message
+
+
+def test_losses_are_made_without_a_download(option_file, monkeypatch, tmp_path):
+    monkeypatch.setattr('torch.hub.load_state_dict_from_url', lambda *_, **__: pytest.fail('it downloads'))
+    opt = parse_file(option_file())
+    opt['train']['perceptual_opt'] = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
+    check(opt, tmp_path)
 
 
 def test_an_experiments_folder_that_cannot_be_made(faults, tmp_path):

@@ -11,6 +11,7 @@ from basicsr.utils import FileClient, bgr2ycbcr, get_root_logger, imfrombytes, i
 from torch.utils.data import Dataset
 from torchvision.transforms.functional import normalize
 
+from mclir_basicsr.data.preflight import expand
 from mclir_basicsr.errors import MclirError
 
 _LINE = re.compile(r'(\S+) (\S+)(?: (\d+)x(\d+))?')
@@ -120,7 +121,7 @@ def _client(opt: Mapping[str, Any]) -> FileClient:
 def _pairs_file(opt: Mapping[str, Any]) -> Path:
     if not opt.get('pairs_file'):
         raise MclirError(f'Data set {opt.get("name")}: pairs_file is missing. `mclir prepare` writes one.')
-    return Path(opt['pairs_file'])
+    return expand('pairs_file', opt['pairs_file'])
 
 
 def _read(file: Path) -> list[Line]:

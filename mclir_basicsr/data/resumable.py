@@ -4,6 +4,7 @@ BasicSR begins an interrupted epoch anew, and its workers repeat one stream of N
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mclir_basicsr.data.random_streams import sample_stream
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models import stop
 
 
 class Draw(NamedTuple):
@@ -73,12 +75,22 @@ def begin(opt: dict[str, Any], state: dict[str, Any] | None) -> None:
     Args:
         opt: The options of the run; ``manual_seed`` and ``datasets.train`` are written to.
         state: The training state to resume; None for a new run.
+
+    Raises:
+        MclirError: Not every rank resumes the same iteration.
     """
-    opt['datasets']['train']['iterations_done'] = state['iter'] if state else 0
-    seed = [(state or {}).get('seed', opt['manual_seed'])]
-    if opt['dist']:  # without manual_seed, BasicSR draws one on each rank
-        distributed.broadcast_object_list(seed)
-    opt['manual_seed'] = seed[0]
+    done, seed = state['iter'] if state else 0, (state or {}).get('seed', opt['manual_seed'])
+    if opt['dist']:
+        ranks: list[tuple[int, int]] = [(0, 0)] * opt['world_size']
+        distributed.all_gather_object(ranks, (done, seed))
+        seed = ranks[0][1]  # without manual_seed, BasicSR draws one on each rank
+        if len({iteration for iteration, _ in ranks}) > 1:
+            seen = ', '.join(f'rank {rank} {iteration}' for rank, (iteration, _) in enumerate(ranks))
+            raise MclirError(
+                f'The ranks do not resume the same iteration ({seen}; 0 is a new run). Every node must see the same '
+                f'{opt["path"]["training_states"]}: keep the experiments folder on storage that all of them share.'
+            )
+    opt['datasets']['train']['iterations_done'], opt['manual_seed'] = done, seed
 
 
 def resumable_loader(
@@ -114,6 +126,7 @@ def resumable_loader(
         get_root_logger().info('prefetch_mode: cpu is left out: the workers of num_worker_per_gpu read ahead.')
         options['prefetch_mode'] = None
     loader = build(SeededDataset(dataset, seed), options, num_gpu, dist, draws, seed)
+    loader._get_iterator = partial(stop.shielded, loader._get_iterator)  # type: ignore[method-assign]
     if len(loader) == 0:
         raise MclirError(
             f'datasets.train: an epoch has {len(draws)} images for each process, fewer than a batch '

@@ -4,6 +4,7 @@ The runs are BasicSR's own training, started as a user would (``mclir train -opt
 beside the results.
 """
 
+import math
 import re
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from statistics import fmean
 from string import Template
 
 import torch
+import yaml
 from tqdm import tqdm
 
 from mclir_basicsr import checkpoint
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.features import imagenet_file
+from mclir_basicsr.losses.spn_loss import SPNLoss, gradient_ratio
 
 ITERS = 150
 BASELINE_ITERS = 400
@@ -29,7 +32,7 @@ SPN_RATIO = 0.05  # norm of the SPN gradient over the reconstruction's that λ i
 
 
 def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_weights: str | None = None) -> str:
-    """Train a small EDSR x2, then continue it plainly and with SPN, with the same budget.
+    """Train a small EDSR x2, then continue it plainly and with SPN, on the same batches.
 
     Args:
         out: Folder for photographs, option files, experiments, ``report.png`` and ``report.html``.
@@ -57,12 +60,13 @@ def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_w
     iters = iters or ITERS
     weights, meaning = _choose_weights(vgg_weights)
     write_pairs(out / 'photographs')
-    baseline = _train(_write_options(out, 'baseline', BASELINE_ITERS, lr=1e-3), BASELINE_ITERS)
+    first = _write_options(out, 'baseline', BASELINE_ITERS, lr=1e-3, model_type='SRModel')
+    baseline = _train(first, BASELINE_ITERS)
     pretrain = baseline / 'models' / 'net_g_latest.pth'
     loss_weight = _balanced_weight(out / 'baseline.yml', pretrain, weights)
     settings: dict[str, dict[str, object] | None] = {
         'plain': None,
-        'SPN': {'loss_weight': loss_weight, 'weights': weights},
+        'SPN': {'loss_weight': loss_weight, 'weights': _quoted(weights)},
     }
 
     runs, loop_began = [], time.monotonic()
@@ -84,11 +88,13 @@ def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_w
     ratios = [value for run in runs for _, value in run.training.get('spn_ratio', [])]
     notes = [
         f'EDSR x2 (32 features, 4 blocks) after {BASELINE_ITERS} iterations on {", ".join(TRAIN)}, then {iters} more, '
-        f'plainly or with SPN; figures on Y, border 2, of {" and ".join(HELD_OUT)}, which it has not seen.',
+        'plainly (HistoryModel without spn_opt and history) or with SPN, on the same batches in the same order; '
+        f'figures on Y, border 2, of {" and ".join(HELD_OUT)}, which it has not seen.',
         f'λ = {loss_weight:g}, chosen for a spn_ratio near {SPN_RATIO}; measured {fmean(ratios):.3f} (mean).',
         meaning,
-        'Short runs differ by a few hundredths of a dB by chance: compare a gain with its spread.',
     ]
+    if len(runs) > len(settings):
+        notes.append('Short runs differ by a few hundredths of a dB by chance: compare a gain with its spread.')
     pictures = load_pictures(runs, out / 'photographs/held-out/lq', out / 'photographs/held-out/gt')
     page = write_report(runs, out, pictures, notes)
     return '\n'.join(['', table(runs), '', *notes, '', f'{page} ({time.monotonic() - began:.0f} s)'])
@@ -100,6 +106,7 @@ def _choose_weights(given: str | None) -> tuple[str, str]:
         file = Path(given).expanduser().resolve()
         if not file.is_file():
             raise MclirError(f'--vgg-weights: there is no file {file}.')
+        SPNLoss(weights=str(file))  # one that does not fit fails here, not after the first training
         return str(file), f'VGG16 features from {file}.'
     if imagenet_file('vgg16').is_file():
         return 'imagenet', 'VGG16 features with ImageNet weights, as in the paper.'
@@ -117,15 +124,20 @@ def _write_options(
     seed: int = 0,
     pretrain: Path | str = '~',
     spn: dict[str, object] | None = None,
+    model_type: str = 'HistoryModel',
 ) -> Path:
-    """Write ``<name>.yml`` from the templates beside this file."""
+    """Write ``<name>.yml`` from the templates beside this file.
+
+    The plain continuation, too, is a HistoryModel: without ``spn_opt`` and ``history`` it trains as SRModel does, but
+    on the batches of the SPN run. SRModel keeps BasicSR's own data stream, in which other patches come.
+    """
     templates = files(__package__)
     text = templates.joinpath('options.yml').read_text(encoding='utf-8')
     if spn is not None:
         text += templates.joinpath('spn.yml').read_text(encoding='utf-8')
     values = {
         'name': name,
-        'model_type': 'SRModel' if spn is None else 'HistoryModel',
+        'model_type': model_type,
         'seed': seed,
         'pretrain': pretrain,
         'lr': lr,
@@ -138,6 +150,11 @@ def _write_options(
     file = out / f'{name}.yml'
     file.write_text(Template(text).substitute(values | (spn or {})), encoding='utf-8')
     return file
+
+
+def _quoted(text: str) -> str:
+    """Any text as a YAML value on one line."""
+    return yaml.safe_dump(text, default_style='"', width=math.inf).rstrip()
 
 
 def _train(options: Path, iters: int) -> Path:
@@ -166,7 +183,6 @@ def _balanced_weight(options: Path, pretrain: Path, weights: str) -> float:
     from torch.nn import functional as F
 
     from mclir_basicsr.history import ModelHistory
-    from mclir_basicsr.losses.spn_loss import SPNLoss, gradient_ratio
     from mclir_basicsr.options import parse_file
 
     opt = parse_file(options)

@@ -1,18 +1,21 @@
 """Which checkpoints stay: the newest saves, and the best network so far."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.whole_file import whole_file
 
 
-def trim(models: Path, states: Path, last: int) -> None:
-    """Remove networks and training states of all saves but the newest ``last``.
+def trim(models: Path, states: Path, last: int, current: int) -> None:
+    """Remove networks and training states of all saves but the newest ``last`` up to the current iteration.
 
-    A state goes before its networks, so that no resumed run meets a state without them.
+    Later ones, which a run that went back to an earlier state meets, stay. A state goes before its networks, so that
+    no resumed run meets a state without them.
     """
-    saved = sorted(int(file.stem) for file in states.glob('*.state') if file.stem.isdecimal())
+    iterations = (int(file.stem) for file in states.glob('*.state') if file.stem.isdecimal())
+    saved = sorted(iteration for iteration in iterations if iteration <= current)
     for iteration in saved[:-last]:
         (states / f'{iteration}.state').unlink()
         for network in models.glob(f'*_{iteration}.pth'):
@@ -26,11 +29,13 @@ def sweep(folder: Path) -> None:
 
 
 def is_best(record: Path, value: float, higher: bool) -> bool:
-    """Whether a figure is better than the recorded one; without a record it is."""
+    """Whether a figure is better than the recorded one; without a record it is. NaN is neither."""
     try:
         best = json.loads(record.read_text(encoding='utf-8'))['value']
     except (OSError, ValueError, KeyError):
-        return True
+        best = math.nan
+    if math.isnan(value) or math.isnan(best):
+        return not math.isnan(value)
     return value > best if higher else value < best
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from basicsr.utils import get_root_logger
 from torch import distributed
+from torch.utils.data import DataLoader
 
 from mclir_basicsr.models import retention, stop
 from mclir_basicsr.models.checkpoints import CheckpointModel
@@ -20,6 +21,7 @@ class SavingModel(CheckpointModel):
     """
 
     own: OwnOptions
+    _saved: int | None = None  # iteration of the last save of this process
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
         """Begin a step, which BasicSR's loop does with this call; here a run that was asked to stops.
@@ -27,29 +29,48 @@ class SavingModel(CheckpointModel):
         Raises:
             SystemExit: A signal asked for a stop and the run is saved; the status is ``stop.REQUEUE``.
         """
-        done = current_iter - 1
-        if done and done % self.own.train.accumulate == 0:
-            signal = stop.asked(done)
-            if signal is not None:
-                self._end(signal, done)
+        if stop.is_due(current_iter - 1, self.own.train.accumulate):
+            self._heed_signal(current_iter - 1)
         super().update_learning_rate(current_iter, warmup_iter)
 
+    def validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool = False
+    ) -> None:
+        """Validate as BasicSR does; a run that was asked to stops instead, since a validation may take long.
+
+        Raises:
+            SystemExit: As :meth:`update_learning_rate`.
+        """
+        if self.opt['is_train']:  # BasicSR counts on behind the last iteration before it validates for the last time
+            self._heed_signal(min(int(current_iter), int(self.opt['train']['total_iter'])))
+        super().validation(dataloader, current_iter, tb_logger, save_img)
+
+    def _heed_signal(self, done: int) -> None:
+        """End where a signal asks for it and the last iteration that is done completes an optimizer step."""
+        if done and done % self.own.train.accumulate == 0:
+            signal = stop.agreed()
+            if signal is not None:
+                self._end(signal, done)
+
     def _end(self, signal: str, iteration: int) -> None:
-        if not self._state(iteration).exists():
+        if self._saved != iteration:
             self.save(0, iteration)  # a resumed run finds its epoch by the iteration
         if self.opt['dist']:
             distributed.barrier()  # torchrun ends the others as soon as one has left
         get_root_logger().warning(
             f'{signal}: iteration {iteration} is saved. The same command with --auto_resume goes on from it.'
         )
+        stop.pass_over()  # srun ends the other ranks by SIGTERM, whose status would then take the place of this one
         sys.exit(stop.REQUEUE)
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Save networks and training state, then remove the saves that ``train.keep.last`` leaves out."""
         super().save(epoch, current_iter)
-        keep = self.own.train.keep
-        if keep is not None and keep.last is not None and current_iter != -1 and self.opt['rank'] == 0:
-            retention.trim(self._folder('models'), self._folder('training_states'), keep.last)
+        if current_iter == -1:  # the final network
+            return
+        self._saved, keep = current_iter, self.own.train.keep
+        if keep is not None and keep.last is not None and self.opt['rank'] == 0:
+            retention.trim(self._folder('models'), self._folder('training_states'), keep.last, current_iter)
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state`` (CheckpointModel)."""
@@ -76,6 +97,3 @@ class SavingModel(CheckpointModel):
 
     def _folder(self, name: str) -> Path:
         return Path(self.opt['path'][name])
-
-    def _state(self, iteration: int) -> Path:
-        return self._folder('training_states') / f'{iteration}.state'

@@ -1,6 +1,5 @@
 """Validation on whole images, by one process or many."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.inference import Tile, restore
+from mclir_basicsr.inference import Tile, restore, tiles_change_means
 from mclir_basicsr.options import OwnOptions
 
 
@@ -39,34 +38,24 @@ class WholeImageModel(SRModel):
         self.output = restore(
             net,
             self.lq,
-            pad_multiple=self.own.val.pad_multiple or self._pad_multiple(net),
-            min_side=getattr(net, 'min_side', 1),
+            pad_multiple=self.own.val.pad_multiple,
             tile=self._tiling(net),
             self_ensemble=self.own.val.self_ensemble,
         )
         net.train(training)
 
     def _tiling(self, net: nn.Module) -> Tile | None:
-        """Tiles as ``val.tile`` asks for, else as the network needs them (IDT takes one size only)."""
-        needed, asked = getattr(net, 'tiling', None), self.own.val.tile
+        """Tiles as ``val.tile`` asks for; None for what the network needs."""
+        asked = self.own.val.tile
         if asked is None:
-            return needed
-        if needed is not None and asked.size != needed.size:
-            raise MclirError(f'val.tile.size is {asked.size}, but this network takes {needed.size} only.')
-        if _sees_whole_image(net) and not hasattr(self, '_warned_of_tiles'):
+            return None
+        if tiles_change_means(net, asked.size) and not hasattr(self, '_warned_of_tiles'):
             self._warned_of_tiles = True
             get_root_logger().warning(
-                f'val.tile: {type(net).__name__} goes by means over the whole image, which tiles change: the figures '
+                f'val.tile: {type(net).__name__} goes by means over more than a tile, which tiles change: the figures '
                 'are not those of whole images.'
             )
-        return type(needed or Tile(1, 0))(asked.size, asked.overlap)
-
-    def _pad_multiple(self, net: nn.Module) -> int:
-        """What the network says it needs; else its window size, as SwinIRModel pads."""
-        if hasattr(net, 'pad_multiple'):
-            return int(net.pad_multiple)  # type: ignore[arg-type]
-        size = getattr(net, 'window_size', self.opt['network_g'].get('window_size', 1))
-        return size if isinstance(size, int) else math.lcm(*size)
+        return Tile(asked.size, asked.overlap)
 
     def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
         """Validate this rank's share of the images; call it on every rank."""
@@ -114,7 +103,7 @@ class WholeImageModel(SRModel):
         folder = Path(self.opt['path']['visualization'])
         if self.opt['is_train']:
             return folder / image / f'{image}_{current_iter}.png'
-        return folder / dataset / f'{image}_{self.opt["val"]["suffix"] or self.opt["name"]}.png'
+        return folder / dataset / f'{image}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
     def _conclude(self, values: list[dict[str, float]], dataset: str, current_iter: int | str, tb_logger: Any) -> None:
         """Take the means, keep the best, and log them as BasicSR does."""
@@ -129,8 +118,3 @@ class WholeImageModel(SRModel):
             self._update_best_metric_result(dataset, name, value, current_iter)
         if self.opt['rank'] == 0:
             self._log_validation_metric_values(current_iter, dataset, tb_logger)
-
-
-def _sees_whole_image(net: nn.Module) -> bool:
-    pools = any(isinstance(module, nn.AdaptiveAvgPool2d) for module in net.modules())
-    return pools or getattr(net, 'sees_whole_image', False)

@@ -142,11 +142,26 @@ def test_where_a_run_begins(state, done, seed):
     assert (opt['datasets']['train']['iterations_done'], opt['manual_seed']) == (done, seed)
 
 
-def test_without_manual_seed_ranks_take_that_of_rank_0(monkeypatch):
-    monkeypatch.setattr('torch.distributed.broadcast_object_list', lambda values: values.__setitem__(0, 4711))
-    opt = {'datasets': {'train': {}}, 'manual_seed': 5, 'dist': True}
-    begin(opt, None)
-    assert opt['manual_seed'] == 4711
+@pytest.fixture
+def second_rank(monkeypatch):
+    """Options of rank 1; rank 0 begins a new run with another seed."""
+
+    def gather(ranks, own):
+        ranks[:] = [(0, 4711), own]
+
+    monkeypatch.setattr('torch.distributed.all_gather_object', gather)
+    path = {'training_states': 'experiments/x/training_states'}
+    return {'datasets': {'train': {}}, 'manual_seed': 5, 'dist': True, 'world_size': 2, 'path': path}
+
+
+def test_without_manual_seed_ranks_take_that_of_rank_0(second_rank):
+    begin(second_rank, None)
+    assert second_rank['manual_seed'] == 4711
+
+
+def test_ranks_that_see_other_states_do_not_begin(second_rank):
+    with pytest.raises(MclirError, match=r'\(rank 0 0, rank 1 7; 0 is a new run\).* same experiments/x/train'):
+        begin(second_rank, {'iter': 7})
 
 
 @pytest.mark.parametrize(('model', 'ours'), [('HistoryModel', True), ('SRModel', False), ('NoSuchModel', False)])

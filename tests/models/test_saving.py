@@ -68,13 +68,19 @@ def test_a_metric_that_is_not_measured_cannot_be_best(options):
         build_model(options(train=SPN | {'keep': {'best': 'ssim'}}))
 
 
-def test_a_signal_saves_and_ends_after_the_step(options, tmp_path, monkeypatch, caplog):
-    model = build_model(options(train=SPN))
+@pytest.mark.parametrize('before', ['step', 'validation'])
+def test_a_signal_saves_and_ends_after_the_step(options, tmp_path, monkeypatch, caplog, before):
+    model = build_model(options(train=SPN | {'total_iter': 2}))
     for iteration in (1, 2):
         step(model, iteration)
+    (tmp_path / 'training_states' / '2.state').touch()  # damaged
     monkeypatch.setattr(stop, '_asked', 'SIGTERM')
+    monkeypatch.setattr(stop, 'pass_over', lambda: None)
     with pytest.raises(SystemExit) as end:
-        step(model, 3)
+        if before == 'step':
+            step(model, 3)
+        else:
+            model.validation(None, 3, None)  # behind the last of 2 iterations
     assert end.value.code == stop.REQUEUE == 75
     assert 'SIGTERM: iteration 2 is saved' in caplog.text
     assert files(tmp_path / 'training_states') == ['2.state']
@@ -86,7 +92,9 @@ def test_a_signal_saves_and_ends_after_the_step(options, tmp_path, monkeypatch, 
 def test_a_stop_waits_for_the_accumulated_step(options, monkeypatch):
     model = build_model(options(train=SPN | {'accumulate': 2}))
     monkeypatch.setattr(stop, '_asked', signal.SIGUSR1.name)
+    monkeypatch.setattr(stop, 'pass_over', lambda: None)
     step(model, 1)
+    model._heed_signal(1)  # as a validation does
     step(model, 2)
     with pytest.raises(SystemExit):
         step(model, 3)

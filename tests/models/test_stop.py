@@ -3,9 +3,9 @@
 import multiprocessing
 import os
 import signal
-import time
 
 import pytest
+from torch.utils.data import DataLoader
 
 from mclir_basicsr.models import stop
 
@@ -23,9 +23,9 @@ def _put_back(monkeypatch):
 @pytest.mark.parametrize('number', stop.SIGNALS)
 def test_a_signal_is_noted(number):
     stop.listen()
-    assert stop.asked(7) is None
+    assert stop.agreed() is None
     os.kill(os.getpid(), number)
-    assert stop.asked(7) == signal.Signals(number).name
+    assert stop.agreed() == signal.Signals(number).name
 
 
 def test_a_second_ctrl_c_interrupts():
@@ -35,19 +35,32 @@ def test_a_second_ctrl_c_interrupts():
         signal.raise_signal(signal.SIGINT)
 
 
-def _wait():
-    time.sleep(60)
-
-
-def test_workers_pass_signals_over_and_end_with_the_process():
+def test_workers_never_see_signals_and_end_with_the_process():
     stop.listen()
-    worker = multiprocessing.get_context('fork').Process(target=_wait, daemon=True)
-    worker.start()
-    for number in stop.SIGNALS:
-        os.kill(worker.pid, number)
-    worker.join(0.3)
-    assert worker.is_alive()
+    loader = DataLoader(range(9), num_workers=1, batch_size=None)
+    samples = stop.shielded(lambda: iter(loader))
+    (worker,) = multiprocessing.active_children()
+    for expected in range(9):  # at first torch has not yet set its handlers there
+        for number in stop.SIGNALS:
+            os.kill(worker.pid, number)
+        assert next(samples) == expected
+    assert list(samples) == []
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()).isdisjoint(stop.SIGNALS)
+    assert stop.agreed() is None
+
+    samples = stop.shielded(lambda: iter(loader))
+    next(samples)
+    (worker,) = multiprocessing.active_children()
+    of_torch = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # it would report the loss of a worker
     stop._end_workers()
-    worker.join(5)
+    worker.join(60)
+    signal.signal(signal.SIGCHLD, of_torch)
     assert worker.exitcode == -signal.SIGKILL
-    assert stop.asked(1) is None
+
+
+@pytest.mark.parametrize(('per_step', 'due'), [(1, [10, 20, 30]), (4, [12, 20, 32]), (16, [16, 32])])
+def test_ranks_agree_about_every_ten_iterations_behind_an_optimizer_step(monkeypatch, per_step, due):
+    steps = range(per_step, 33, per_step)
+    assert all(stop.is_due(iteration, per_step) for iteration in steps), 'a process of its own'
+    monkeypatch.setattr(stop, '_has_ranks', lambda: True)
+    assert [iteration for iteration in steps if stop.is_due(iteration, per_step)] == due

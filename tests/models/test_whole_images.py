@@ -28,7 +28,7 @@ def test_many_ranks_give_the_figures_of_one_process(option_file, write_pairs, tm
         gt, lq = write_pairs(count, name=name)
         opt['datasets'][f'test_{name}'] = held_out | {'name': name, 'dataroot_gt': str(gt), 'dataroot_lq': str(lq)}
     opt['path'] = {'pretrain_network_g': str(checkpoint)}
-    opt['val'] |= {'save_img': True, 'suffix': None}
+    opt['val'] |= {'save_img': True}  # and no suffix
     file.write_text(yaml.safe_dump(opt))
     logs, pictures = [], []
     torchrun = ('torch.distributed.run', '--standalone', '--nproc_per_node', 2, '-m')
