@@ -181,24 +181,35 @@ def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
 TELLING_RANK = """
 import sys
 import torch
+from basicsr.archs.edsr_arch import EDSR
 from mclir_basicsr import HistoryModel
 from mclir_basicsr.cli import main
 
-step = HistoryModel.optimize_parameters
+step, make = HistoryModel.optimize_parameters, EDSR.__init__
+
+def make_with_statistics(self, *args, **kwargs):
+    make(self, *args, **kwargs)
+    self.conv_after_body = torch.nn.Sequential(self.conv_after_body, torch.nn.BatchNorm2d(8))
 
 def telling_step(self, current_iter):
     step(self, current_iter)
-    values = torch.cat([value.flatten() for value in self.history.parameters()]).double()
+    negatives = self.history.negatives
+    values = torch.cat([value.flatten() for part in (negatives.parameters(), negatives.buffers()) for value in part])
+    values = values.double()
     with open(f'rank{self.opt["rank"]}', 'a') as file:
         file.write(f'{values.sum().item()!r} {values.norm().item()!r} {self.history.refreshes}\\n')
 
-HistoryModel.optimize_parameters = telling_step
+HistoryModel.optimize_parameters, EDSR.__init__ = telling_step, make_with_statistics
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_two_gloo_ranks_hold_the_same_negatives(option_file, tmp_path):
-    """torchrun on a CPU; each rank seeds itself differently, as BasicSR does, and prints a sum of its negatives."""
+def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_path):
+    """torchrun on a CPU; each rank seeds itself differently, as BasicSR does, and prints a sum of its negatives.
+
+    The ranks see other images, so that batch statistics differ.
+    """
+    write_pairs(count=6)
     file = option_file(
         manual_seed=None,
         train={'total_iter': 3, 'history': {'policy': 'adaptive', 'negatives': 2, 'threshold': 0.2}},
