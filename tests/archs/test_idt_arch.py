@@ -208,5 +208,5 @@ def test_historymodel_validates_whole_images_in_its_tiles(options):
     torch.testing.assert_close(model.output, merge(tiles, 64, 100, 20)[:, :, :50])
     model = build_model(options(network_g=network, scale=1, val={'tile': {'size': 32, 'overlap': 8}}))
     model.feed_data({'lq': image})
-    with pytest.raises(ValueError, match=r'val\.tile\.size is 32, but this network takes 64 only'):
+    with pytest.raises(ValueError, match=r'tile: size is 32, but this network takes sides of 64 only'):
         model.test()
