@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault('OMP_NUM_THREADS', '2')
+os.environ['OMP_NUM_THREADS'] = '1'  # two tests run at a time, and on a busy machine threads wait for one another
 
 import json
 import subprocess
@@ -33,15 +33,6 @@ def golden(name):
     """Arrays of a golden file and its settings."""
     arrays = np.load(DATA / f'{name}.npz')
     return arrays, json.loads(str(arrays['meta']))
-
-
-@pytest.fixture(scope='module')
-def one_thread():
-    """Many small layers: on a busy machine the threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='session')
@@ -175,7 +166,7 @@ def run(*command, cwd, **environment):
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=os.environ | {'OMP_NUM_THREADS': '2'} | environment,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=600,

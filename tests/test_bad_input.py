@@ -391,7 +391,6 @@ def run(arguments, folder):
             status = 70
             try:
                 os.setsid()
-                torch.set_num_threads(1)  # the threads of this process are not in the child
                 cv2.setNumThreads(0)
                 initialized_logger.clear()  # that of another test writes elsewhere
                 logging.getLogger('basicsr').handlers.clear()

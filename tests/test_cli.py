@@ -217,7 +217,7 @@ def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_pa
     script = tmp_path / 'ranks.py'
     script.write_text(TELLING_RANK)
     command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train')
-    result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path, OMP_NUM_THREADS='1')
+    result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     first, second = ((tmp_path / f'rank{rank}').read_text() for rank in (0, 1))
     assert first == second
@@ -248,7 +248,7 @@ def test_a_rank_that_dies_ends_the_job(option_file, tmp_path):
     script = tmp_path / 'ranks.py'
     script.write_text(DYING_RANK)
     command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train')
-    result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path, OMP_NUM_THREADS='1')
+    result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path)
     assert result.returncode != 0
     assert re.search(r'exitcode +: 9', result.stderr), result.stderr[-3000:]
     assert re.search(r'rank +: 1', result.stderr)

@@ -47,7 +47,6 @@ NETWORKS = {
     'old esrgan': ({'type': 'ESRGAN', 'num_filters': 8, 'num_blocks': 2, 'scale': 4}, 4),
 }  # fmt: skip
 WRAPS = ['params', 'state_dict', None, 'safetensors', 'params_ema', 'model']
-pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def make(block, seed=0):

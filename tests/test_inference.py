@@ -19,9 +19,6 @@ SETTINGS = settings(max_examples=40, deadline=None)
 sides = st.integers(1, 40)
 
 
-pytestmark = pytest.mark.usefixtures('one_thread')
-
-
 def picture(*shape, dtype=torch.float32, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 

@@ -29,9 +29,6 @@ PARAMETERS = {
     'nafnet': 17_111_907,
 }
 
-# more threads wait for one another on a busy machine
-pytestmark = pytest.mark.usefixtures('one_thread')
-
 
 def use_pairs(dataset, write_pairs, side, scale):
     """Point a data set of an option file at two small pairs in folders."""

@@ -98,7 +98,7 @@ def test_killed_and_resumed_equals_never_stopped(write_options, tmp_path):
     def train(folder, way, *flags, **environment):
         command = (sys.executable, script, way, '-opt', tmp_path / 'tiny.yml', *flags)
         path = {'PYTHONPATH': str(module)} if way == 'module' else {}
-        return run(*command, cwd=folder, OMP_NUM_THREADS='1', **path, **environment)
+        return run(*command, cwd=folder, **path, **environment)
 
     write_options()
     result = train(tmp_path / 'straight', 'train')
@@ -139,7 +139,6 @@ def cut_back(source, target, iteration):
             state.unlink()
 
 
-@pytest.mark.usefixtures('one_thread')
 @pytest.mark.parametrize('data', [{'num_worker_per_gpu': 0}, {'prefetch_mode': 'cpu'}, {'persistent_workers': True}])
 def test_from_any_state_with_any_reader(write_options, tmp_path, monkeypatch, data):
     file = write_options(save_every=1, **data)
@@ -152,16 +151,15 @@ def test_from_any_state_with_any_reader(write_options, tmp_path, monkeypatch, da
         assert results(tmp_path / f'from{iteration}')[0] == held, iteration
 
 
-@pytest.mark.usefixtures('one_thread')
 def test_two_ranks_go_on_from_the_state_of_one(write_options, tmp_path, monkeypatch):
     """Half the batch each: the same samples, so nearly the same weights and negatives."""
     file = write_options(EDSR)
     train_here(monkeypatch, file, tmp_path / 'one')
     cut_back(tmp_path / 'one', tmp_path / 'two', 3)
-    write_options(EDSR, batch_size_per_gpu=1)
+    write_options(EDSR, batch_size_per_gpu=1, num_worker_per_gpu=1, persistent_workers=True)  # they are spawned
     command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, '-m', 'mclir_basicsr', 'train')
     flags = ('-opt', file, '--launcher', 'pytorch', '--auto_resume')
-    result = run(sys.executable, *command, *flags, cwd=tmp_path / 'two', OMP_NUM_THREADS='1')
+    result = run(sys.executable, *command, *flags, cwd=tmp_path / 'two')
     assert result.returncode == 0, result.stderr[-3000:]
     one, two = (torch.cat([part.flatten() for part in weights(tmp_path / name)]).double() for name in ('one', 'two'))
     assert (one - two).norm() < 1e-5 * one.norm()

@@ -21,8 +21,6 @@ NETWORKS = {
     'NAFNetLocal': _NAFNET | {'train_size': [1, 3, 32, 32]},
 }  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures('one_thread')
-
 
 @pytest.mark.parametrize('kind', NETWORKS)
 def test_compiled_and_plain_agree(kind, monkeypatch):

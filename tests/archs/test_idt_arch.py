@@ -17,9 +17,6 @@ from mclir_basicsr.tiles_fixed import merge, split
 SMALL_HEADS = (1, 2, 4, 8, 8, 8, 4, 2, 1)
 
 
-pytestmark = pytest.mark.usefixtures('one_thread')
-
-
 def contract(name):
     return json.loads((DATA / f'{name}.json').read_text())
 

@@ -24,9 +24,6 @@ from mclir_basicsr.errors import MclirError
 GOPRO = {'width': 32, 'middle_blk_num': 1, 'enc_blk_nums': [1, 1, 1, 28], 'dec_blk_nums': [1, 1, 1, 1]}
 
 
-pytestmark = pytest.mark.usefixtures('one_thread')
-
-
 def contract(name):
     return json.loads((DATA / f'{name}.json').read_text())
 

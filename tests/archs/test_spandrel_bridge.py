@@ -74,7 +74,6 @@ TINY = [
 ]  # fmt: skip
 
 
-@pytest.mark.usefixtures('one_thread')
 @pytest.mark.parametrize(('block', 'scale'), TINY, ids=[block['type'] for block, _ in TINY])
 def test_images_of_any_size_are_restored(block, scale):
     net = build_network(dict(block)).eval()
