@@ -1,6 +1,7 @@
 """Self-Prior guided Negative loss (SPN) of MCLIR."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from mclir_basicsr.losses.features import VGGFeatures
 
 CRITERIA = ('l1', 'l2', 'fro')
 DEFAULT_LAYER_WEIGHTS = {'relu1_2': 0.2, 'relu2_2': 0.3, 'relu3_3': 0.5}
+PART = 2**16  # pixels that go through the VGG at a time: enough to fill a GPU, at 2 KB each for its activations
 
 
 def feature_distance(
@@ -44,7 +46,7 @@ def feature_distance(
 def gradient_ratio(spn: Tensor, reconstruction: Tensor, output: Tensor) -> Tensor:
     """Norm of the SPN term's gradient at the output over that of the reconstruction terms (0-d, no graph).
 
-    Both graphs are kept, so that ``backward`` can follow. It costs one more backward pass through the VGG.
+    Both graphs are kept, so that ``backward`` can follow. The gradient of :class:`SPNLoss` is known by then.
     """
     by_spn, by_reconstruction = (
         torch.autograd.grad(term, output, retain_graph=True)[0].float().norm() for term in (spn, reconstruction)
@@ -57,6 +59,9 @@ class SPNLoss(nn.Module):
 
     d is :func:`feature_distance` in a frozen VGG. The result is negative, is to be added to the reconstruction loss
     and has no lower bound: keep λ small (see ``spn_ratio`` in the log).
+
+    The gradient is made along with the value, for a few images and one negative at a time, so that memory grows neither
+    with the number of negatives nor, where the distance is a mean over images, with that of images.
 
     Source: Wu et al., Learning from History: Task-agnostic Model Contrastive Learning for Image Restoration,
     AAAI 2024, arXiv 2309.06023, the negative term of its loss; defaults are those of its published FFANet run.
@@ -125,10 +130,29 @@ class SPNLoss(nn.Module):
                 f'negatives must have the shape (K, *output.shape), K at least 1, but output is {tuple(output.shape)} '
                 f'and negatives are {tuple(negatives.shape)}.'
             )
-        features = self.vgg(output)
-        # float32, so that the gradient, one share of millions, does not vanish in fp16 before the loss scale reaches it
+        total, gradients = output.new_zeros((), dtype=torch.float32), []
+        wanted, count = torch.is_grad_enabled() and output.requires_grad, self._parts(output)
+        for images, others in zip(output.tensor_split(count), negatives.tensor_split(count, dim=1), strict=True):
+            part = images.detach().requires_grad_(wanted)
+            share = len(part) / len(output)
+            distance, features, by_features = self._compare(part, others)
+            total += share * distance
+            if wanted:
+                gradients.append(share * _backward(features, by_features, part))
+        factor = -self.loss_weight / len(negatives)
+        return factor * _KnownGradient.apply(total, torch.cat(gradients) if wanted else None, output)
+
+    def _parts(self, output: Tensor) -> int:
+        """In how many parts the images are compared; what is no mean over images is not divided."""
+        if self.criterion == 'fro' or self.margin is not None:
+            return 1
+        return min(len(output), math.ceil(output[:, 0].numel() / PART))
+
+    def _compare(self, part: Tensor, negatives: Tensor) -> tuple[Tensor, list[Tensor], list[Any]]:
+        """Sum of the distances to each negative; the part's features and the sum's gradient by them, in float32."""
+        features = self.vgg(part)
         leaves = {name: x.detach().float().requires_grad_(x.requires_grad) for name, x in features.items()}
-        total = output.new_zeros((), dtype=torch.float32)
+        total = part.new_zeros((), dtype=torch.float32)
         for negative in negatives:
             distance = feature_distance(leaves, self._features_of(negative), self.layer_weights, self.criterion)
             if self.margin is not None:
@@ -136,9 +160,7 @@ class SPNLoss(nn.Module):
             if distance.requires_grad:
                 distance.backward()
             total += distance.detach()
-        factor = -self.loss_weight / len(negatives)
-        gradients = [leaf.grad for leaf in leaves.values()]
-        return factor * _KnownGradient.apply(total, gradients, *features.values())
+        return total, list(features.values()), [leaf.grad for leaf in leaves.values()]
 
     @torch.no_grad()
     def _features_of(self, negative: Tensor) -> dict[str, Tensor]:
@@ -149,14 +171,27 @@ class SPNLoss(nn.Module):
             return vgg(negative)
 
 
+def _backward(features: list[Tensor], by_features: list[Tensor], image: Tensor) -> Tensor:
+    """Take the gradient by the features back to the image that they are of."""
+    if any(x.dtype == torch.float16 for x in features):
+        # One share of millions is below what fp16 holds. The largest becomes 2^-10, far from both of its ends.
+        largest = torch.stack([gradient.abs().max() for gradient in by_features]).max()
+        scale = 2**-10 / largest.clamp(min=torch.finfo(torch.float32).tiny)
+        given = [(gradient * scale).to(x.dtype) for gradient, x in zip(by_features, features, strict=True)]
+        return torch.autograd.grad(features, image, given)[0] / scale
+    given = [gradient.to(x.dtype) for gradient, x in zip(by_features, features, strict=True)]
+    return torch.autograd.grad(features, image, given)[0]
+
+
 class _KnownGradient(torch.autograd.Function):
-    """A value whose gradient by the features is known: nothing else of the negatives stays in memory for it."""
+    """A value whose gradient by the output is known."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, gradients: Sequence[Tensor | None], *features: Tensor) -> Tensor:
-        ctx.gradients = gradients
+    def forward(ctx: Any, value: Tensor, gradient: Tensor | None, output: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
         return value
 
     @staticmethod
-    def backward(ctx: Any, by_value: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(by_value * gradient for gradient in ctx.gradients)
+    def backward(ctx: Any, by_value: Tensor) -> tuple[None, None, Tensor]:
+        (gradient,) = ctx.saved_tensors
+        return None, None, by_value * gradient

@@ -4,7 +4,7 @@ import math
 
 _SHARE = 0.2  # of a new measurement in the mean
 _STEP = 2.0  # a measurement counts as this factor of change at most
-_EVERY = 50  # iterations between measurements, each of which costs one more backward pass of the VGG
+_EVERY = 50  # iterations between measurements, each of which waits for the GPU
 
 
 class Balance:

@@ -1,16 +1,10 @@
 """torch.compile, asked whether it works here, and what it cannot trace."""
 
 import torch
-import torch._functorch.config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mclir_basicsr.errors import MclirError
-
-
-def keep_for_second_backward() -> None:
-    """Have compiled backward passes leave what they read as it is: ``spn_ratio`` takes a gradient before the step's."""
-    torch._functorch.config.donated_buffer = False
 
 
 def check_compiler(device: torch.device) -> None:

@@ -18,16 +18,15 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
 from mclir_basicsr.losses.spn_loss import gradient_ratio
 from mclir_basicsr.models.balance import Balance
-from mclir_basicsr.models.compiler import check_compiler, keep_for_second_backward, make_traceable
+from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.saving import SavingModel
 from mclir_basicsr.models.schedule import make_optimizer, make_scheduler
 from mclir_basicsr.models.side_stream import SideStream
-from mclir_basicsr.models.whole_images import WholeImageModel
 from mclir_basicsr.options import HistoryOptions, read_options
 
 
-class HistoryModel(WholeImageModel, SavingModel):
+class HistoryModel(SavingModel):
     """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
 
     Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
@@ -82,7 +81,6 @@ class HistoryModel(WholeImageModel, SavingModel):
     def _compile(self) -> None:
         check_compiler(self.device)
         make_traceable(self.net_g)
-        keep_for_second_backward()
         self._forward = torch.compile(self.net_g)
         if self.history is not None:
             self.cri_spn.vgg.compile()

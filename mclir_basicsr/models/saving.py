@@ -1,6 +1,7 @@
 """When networks and states are saved, and which of them stay."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,27 @@ from torch.utils.data import DataLoader
 
 from mclir_basicsr.models import retention, stop
 from mclir_basicsr.models.checkpoints import CheckpointModel
+from mclir_basicsr.models.whole_images import WholeImageModel
 from mclir_basicsr.options import OwnOptions
 
 
-class SavingModel(CheckpointModel):
+class _UntilAsked:
+    """The images of a loader until this process is asked to stop."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        for data in self._loader:
+            if stop.noted():
+                return
+            yield data
+
+
+class SavingModel(CheckpointModel, WholeImageModel):
     """SRModel that keeps the saves ``train.keep`` asks for, and saves and ends where a signal asks for it.
 
     Attributes:
@@ -33,21 +51,26 @@ class SavingModel(CheckpointModel):
             self._heed_signal(current_iter - 1)
         super().update_learning_rate(current_iter, warmup_iter)
 
-    def validation(
-        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool = False
-    ) -> None:
-        """Validate as BasicSR does; a run that was asked to stops instead, since a validation may take long.
+    def _validate_images(
+        self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool
+    ) -> list[dict[str, float]]:
+        """Metrics of each image; a run that was asked to stops before the next image, without any figure."""
+        if not self.opt['is_train']:
+            return super()._validate_images(loader, dataset, current_iter, save_img)
+        # BasicSR counts on behind the last iteration before it validates for the last time.
+        done = min(int(current_iter), int(self.opt['train']['total_iter']))
+        if self._may_stop(done):
+            loader = _UntilAsked(loader)  # type: ignore[assignment]
+        values = super()._validate_images(loader, dataset, current_iter, save_img)
+        self._heed_signal(done)
+        return values
 
-        Raises:
-            SystemExit: As :meth:`update_learning_rate`.
-        """
-        if self.opt['is_train']:  # BasicSR counts on behind the last iteration before it validates for the last time
-            self._heed_signal(min(int(current_iter), int(self.opt['train']['total_iter'])))
-        super().validation(dataloader, current_iter, tb_logger, save_img)
+    def _may_stop(self, done: int) -> bool:
+        """Whether the last iteration that is done completes an optimizer step."""
+        return done > 0 and done % self.own.train.accumulate == 0
 
     def _heed_signal(self, done: int) -> None:
-        """End where a signal asks for it and the last iteration that is done completes an optimizer step."""
-        if done and done % self.own.train.accumulate == 0:
+        if self._may_stop(done):
             signal = stop.agreed()
             if signal is not None:
                 self._end(signal, done)

@@ -64,6 +64,11 @@ def _end_workers() -> None:
         worker.kill()
 
 
+def noted() -> bool:
+    """Whether this process was asked to stop; other ranks may not know."""
+    return _asked is not None
+
+
 def is_due(iteration: int, per_step: int = 1) -> bool:
     """Whether ranks are to agree where the optimizer step that holds this iteration ends; one process always may.
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mclir_basicsr import SPNLoss
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.losses import spn_loss
 from mclir_basicsr.losses.spn_loss import feature_distance, gradient_ratio
 
 
@@ -97,15 +98,34 @@ def test_streamed_gradient_is_that_of_the_plain_formula(criterion):
     assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
-def test_memory_does_not_grow_with_the_number_of_negatives(loss):
-    def peak(count):
-        output, negatives = torch.rand(1, 3, 32, 32, requires_grad=True), torch.rand(count, 1, 3, 32, 32)
+@pytest.mark.parametrize('criterion', ['l1', 'l2', 'fro'])
+@pytest.mark.parametrize('margin', [None, 1e9])
+def test_images_in_parts_are_those_in_one(criterion, margin, monkeypatch):
+    """3 images, 2 at a time, where the distance is a mean over images: only then."""
+    loss = SPNLoss(2.0, {'relu1_2': 0.25, 'conv2_1': 1.5}, criterion=criterion, weights='random', margin=margin)
+    output, negatives = torch.rand(3, 3, 16, 16, requires_grad=True), torch.rand(2, 3, 3, 16, 16)
+    whole = loss(output, negatives)
+    monkeypatch.setattr(spn_loss, 'PART', 2 * 16 * 16)
+    seen = []
+    monkeypatch.setattr(loss.vgg, 'forward', lambda x, run=loss.vgg.forward: seen.append(len(x)) or run(x))
+    parts = loss(output, negatives)
+    assert seen == ([2] * 3 + [1] * 3 if criterion != 'fro' and margin is None else [3] * 3)
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=0)
+    expected, found = (torch.autograd.grad(value, output)[0] for value in (whole, parts))
+    assert (found - expected).norm() < 1e-6 * expected.norm()
+
+
+def test_memory_grows_neither_with_negatives_nor_with_images(loss, monkeypatch):
+    def peak(negatives, images):
+        output, others = torch.rand(images, 3, 32, 32, requires_grad=True), torch.rand(negatives, images, 3, 32, 32)
         with torch.profiler.profile(profile_memory=True) as run:
-            loss(output, negatives).backward()
+            loss(output, others).backward()
         changes = [e.nbytes() for e in run.profiler.kineto_results.events() if e.name() == '[memory]']
         return max(itertools.accumulate(changes))
 
-    assert peak(8) < 1.01 * peak(2)
+    monkeypatch.setattr(spn_loss, 'PART', 32 * 32)
+    assert peak(8, 1) < 1.01 * peak(2, 1)
+    assert peak(2, 8) < 1.05 * peak(2, 2)  # 4 times the gradient by the output
 
 
 def test_without_gradients_it_is_the_same_value(loss):

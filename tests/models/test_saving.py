@@ -2,11 +2,13 @@
 
 import json
 import signal
+from typing import ClassVar
 
 import pytest
 import torch
 from basicsr.models import build_model
 from test_history_model import SPN, step
+from torch.utils.data import DataLoader, Dataset
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.models import stop
@@ -68,6 +70,20 @@ def test_a_metric_that_is_not_measured_cannot_be_best(options):
         build_model(options(train=SPN | {'keep': {'best': 'ssim'}}))
 
 
+class Images(Dataset):
+    """Three images, of which the second comes with a signal."""
+
+    opt: ClassVar = {'name': 'a'}
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        if index == 1:
+            stop._asked = 'SIGTERM'
+        return {'lq': torch.rand(3, 12, 12), 'gt': torch.rand(3, 24, 24), 'lq_path': 'x'}
+
+
 @pytest.mark.parametrize('before', ['step', 'validation'])
 def test_a_signal_saves_and_ends_after_the_step(options, tmp_path, monkeypatch, caplog, before):
     model = build_model(options(train=SPN | {'total_iter': 2}))
@@ -80,7 +96,11 @@ def test_a_signal_saves_and_ends_after_the_step(options, tmp_path, monkeypatch, 
         if before == 'step':
             step(model, 3)
         else:
-            model.validation(None, 3, None)  # behind the last of 2 iterations
+            monkeypatch.setattr(stop, '_asked', None)
+            restored = []
+            monkeypatch.setattr(model, 'test', lambda: restored.append(1) or type(model).test(model))
+            model.validation(DataLoader(Images()), 3, None, False)  # behind the last of 2 iterations
+    assert before == 'step' or len(restored) == 1
     assert end.value.code == stop.REQUEUE == 75
     assert 'SIGTERM: iteration 2 is saved' in caplog.text
     assert files(tmp_path / 'training_states') == ['2.state']
