@@ -57,10 +57,11 @@ CASES = {
     'nafnet': Case(NAFNET, 1, 4, 256),
     'ffanet': Case({'type': 'FFANet'}, 1, 2, 240),
     'dehazeformer': Case({'type': 'DehazeFormer', 'variant': 'b'}, 1, 16, 256),
+    'idt': Case({'type': 'IDT'}, 1, 4, 128),
 }
 SETS = {
     'cpu': ['edsr_small', 'swinir_small'],
-    'gpu': ['edsr', 'swinir_light', 'swinir', 'nafnet', 'ffanet', 'dehazeformer'],
+    'gpu': ['edsr', 'swinir_light', 'swinir', 'nafnet', 'ffanet', 'dehazeformer', 'idt'],
 }
 
 SPN = {'spn_opt': {'weights': 'random'}, 'history': {'interval': [100, 200, 500, 1000]}}

@@ -2,11 +2,11 @@
 
     python benchmarks/memory.py                                     # the authors' networks and patches
     python benchmarks/memory.py --networks nafnet --settings SRModel 'K=4 per_step 1'
-    python benchmarks/memory.py --shrink 2                          # for a CPU: a quarter of the time
 
-The peak is a part that does not depend on the batch (weights and what goes along with them) and one per image, as found
-at batches of 1 and 2. On a CPU it counts tensors alone, so that a batch which just fits by this table may not on a GPU;
-on a GPU it is what torch takes from the device. A shrunk image must still take more than the weights do.
+The peak is a part that does not depend on the batch (weights and what goes along with them, and the images that SPNLoss
+has in its VGG at a time) and one per image, as found at batches of 1 and 2; where the VGG has n > 1 images at a time, at
+batches of 4 n and 8 n, in which the network outweighs it. On a CPU it counts tensors alone, so that a batch which just
+fits by this table may not on a GPU; on a GPU it is what torch takes from the device.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from cases import CASES, SETS, SETTINGS, make
 from torch.profiler import ProfilerActivity, profile
+
+from mclir_basicsr.losses.spn_loss import PART
 
 MIB = 2**20
 GPUS = (11, 24, 80)  # memory in GiB
@@ -67,19 +69,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--networks', nargs='+', choices=CASES, default=SETS['gpu'])
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=['SRModel', 'K=4', 'K=4 amp bf16'])
-    parser.add_argument(
-        '--shrink', type=int, default=1, metavar='N', help='measure at 1/N of the side and take N*N times as much'
-    )
     arguments = parser.parse_args()
 
     print('| network | lq | setting | MiB | MiB per image |' + ''.join(f' {size} GB |' for size in GPUS))
     print('|---' * (5 + len(GPUS)) + '|', flush=True)
     for network in arguments.networks:
         case = CASES[network]
-        patch = replace(case, side=case.side // arguments.shrink)
+        at_once = PART // (case.side * case.scale) ** 2
+        n = 4 * at_once if at_once > 1 else 1
         for setting in arguments.settings:
-            one, two = (peak_memory(partial(make, replace(patch, batch=n), setting))[0] for n in (1, 2))
-            fixed, per_image = 2 * one - two, arguments.shrink**2 * (two - one)
+            one, two = (peak_memory(partial(make, replace(case, batch=batch), setting))[0] for batch in (n, 2 * n))
+            fixed, per_image = 2 * one - two, (two - one) / n
             batches = [max(0, int(((size - CUDA) * 1024 - fixed) / per_image)) for size in GPUS]
             print(
                 f'| {network} | {case.side}x{case.side} | {setting} | {fixed:.0f} | {per_image:.0f} |'

@@ -133,12 +133,11 @@ class SPNLoss(nn.Module):
         total, gradients = output.new_zeros((), dtype=torch.float32), []
         wanted, count = torch.is_grad_enabled() and output.requires_grad, self._parts(output)
         for images, others in zip(output.tensor_split(count), negatives.tensor_split(count, dim=1), strict=True):
-            part = images.detach().requires_grad_(wanted)
-            share = len(part) / len(output)
-            distance, features, by_features = self._compare(part, others)
+            share = len(images) / len(output)
+            distance, gradient = self._compare(images.detach().requires_grad_(wanted), others)
             total += share * distance
-            if wanted:
-                gradients.append(share * _backward(features, by_features, part))
+            if gradient is not None:
+                gradients.append(share * gradient)
         factor = -self.loss_weight / len(negatives)
         return factor * _KnownGradient.apply(total, torch.cat(gradients) if wanted else None, output)
 
@@ -148,8 +147,8 @@ class SPNLoss(nn.Module):
             return 1
         return min(len(output), math.ceil(output[:, 0].numel() / PART))
 
-    def _compare(self, part: Tensor, negatives: Tensor) -> tuple[Tensor, list[Tensor], list[Any]]:
-        """Sum of the distances to each negative; the part's features and the sum's gradient by them, in float32."""
+    def _compare(self, part: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Sum of the distances of some images to each negative, and its gradient by the images if they ask for it."""
         features = self.vgg(part)
         leaves = {name: x.detach().float().requires_grad_(x.requires_grad) for name, x in features.items()}
         total = part.new_zeros((), dtype=torch.float32)
@@ -160,7 +159,9 @@ class SPNLoss(nn.Module):
             if distance.requires_grad:
                 distance.backward()
             total += distance.detach()
-        return total, list(features.values()), [leaf.grad for leaf in leaves.values()]
+        if not part.requires_grad:
+            return total, None
+        return total, _backward(list(features.values()), [leaf.grad for leaf in leaves.values()], part)
 
     @torch.no_grad()
     def _features_of(self, negative: Tensor) -> dict[str, Tensor]:
@@ -171,7 +172,7 @@ class SPNLoss(nn.Module):
             return vgg(negative)
 
 
-def _backward(features: list[Tensor], by_features: list[Tensor], image: Tensor) -> Tensor:
+def _backward(features: list[Tensor], by_features: list[Any], image: Tensor) -> Tensor:
     """Take the gradient by the features back to the image that they are of."""
     if any(x.dtype == torch.float16 for x in features):
         # One share of millions is below what fp16 holds. The largest becomes 2^-10, far from both of its ends.
