@@ -4,9 +4,9 @@
     python benchmarks/memory.py --networks nafnet --settings SRModel 'K=4 per_step 1'
 
 The peak is a part that does not depend on the batch (weights and what goes along with them, and the images that SPNLoss
-has in its VGG at a time) and one per image, as found at batches of 1 and 2; where the VGG has n > 1 images at a time, at
-batches of 4 n and 8 n, in which the network outweighs it. On a CPU it counts tensors alone, so that a batch which just
-fits by this table may not on a GPU; on a GPU it is what torch takes from the device.
+has in its VGG at a time) and one per image, as found at batches of 1 and 2; where the VGG has n > 1 images at a time,
+at 4 n and 8 n, where the network outweighs it. On a CPU it counts tensors alone, so that a batch which just fits by
+this table may not on a GPU; on a GPU it is what torch takes from the device.
 """
 
 import argparse
