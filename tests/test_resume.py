@@ -131,6 +131,13 @@ def train_here(monkeypatch, file, root, *flags):
     train_pipeline(str(root))
 
 
+def test_a_run_reaches_its_last_iteration(write_options, tmp_path, monkeypatch):
+    """Of five images in batches of four BasicSR counts two iterations an epoch and makes one (BasicSR #518)."""
+    file = write_options(EDSR, batch_size_per_gpu=4, dataset_enlarge_ratio=1, num_worker_per_gpu=0)
+    train_here(monkeypatch, file, tmp_path / 'run')
+    assert (tmp_path / 'run' / 'experiments' / 'tiny' / 'training_states' / '9.state').is_file()
+
+
 def cut_back(source, target, iteration):
     """A copy of a run as if it had ended with this iteration's state."""
     shutil.copytree(source, target)

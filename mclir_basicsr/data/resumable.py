@@ -3,6 +3,7 @@
 BasicSR begins an interrupted epoch anew, and its workers repeat one stream of NumPy's random numbers in every epoch.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -105,7 +106,8 @@ def resumable_loader(
     """A training loader that goes on behind the ``iterations_done`` that :func:`begin` noted.
 
     The position follows from the iteration and this loader's batches per epoch, whatever they were before, and is
-    left in ``dataset_opt['start_epoch']``.
+    left in ``dataset_opt['start_epoch']``. The last batch of an epoch is filled with images of it, so that a run of
+    BasicSR's loop reaches its ``total_iter``.
 
     Args:
         build: BasicSR's ``build_dataloader``.
@@ -115,9 +117,6 @@ def resumable_loader(
         dist: Whether there are several processes.
         sampler: The sampler on which the loop sets the epoch.
         seed: Of the run.
-
-    Raises:
-        MclirError: The images of an epoch do not fill one batch.
     """
     draws, options = Draws(sampler), dict(dataset_opt)
     if options.get('prefetch_mode') == 'cpu':
@@ -127,11 +126,11 @@ def resumable_loader(
         options['prefetch_mode'] = None
     loader = build(SeededDataset(dataset, seed), options, num_gpu, dist, draws, seed)
     loader._get_iterator = partial(stop.shielded, loader._get_iterator)  # type: ignore[method-assign]
-    if len(loader) == 0:
-        raise MclirError(
-            f'datasets.train: an epoch has {len(draws)} images for each process, fewer than a batch '
-            f'({loader.batch_size}). Raise dataset_enlarge_ratio or lower batch_size_per_gpu.'
-        )
+    # BasicSR takes as many epochs as this many iterations each ask for. It then drops an incomplete batch, and with
+    # several GPUs in one process has batches of all of them, so that its runs end before total_iter (BasicSR #518).
+    iterations = math.ceil(sampler.num_samples / options['batch_size_per_gpu'])
+    sampler.num_samples = iterations * loader.batch_size
+    sampler.total_size = sampler.num_samples * sampler.num_replicas
     draws.start_epoch, batches = divmod(dataset_opt['iterations_done'], len(loader))
     draws.skip = batches * loader.batch_size
     dataset_opt['start_epoch'] = draws.start_epoch
