@@ -2,11 +2,12 @@
 
     python benchmarks/memory.py                                     # the authors' networks and patches
     python benchmarks/memory.py --networks nafnet --settings SRModel 'K=4 per_step 1'
+    python benchmarks/memory.py --networks edsr --batch 28          # a small network
 
-The peak is a part that does not depend on the batch (weights and what goes along with them, and the images that SPNLoss
-has in its VGG at a time) and one per image, as found at batches of 1 and 2; where the VGG has n > 1 images at a time,
-at 4 n and 8 n, where the network outweighs it. On a CPU it counts tensors alone, so that a batch which just fits by
-this table may not on a GPU; on a GPU it is what torch takes from the device.
+The peak is a part that does not depend on the batch (weights and what goes along with them, and the pixels that SPNLoss
+has in its VGG at a time) and one per image, as found at two batches; the smaller should outweigh those pixels. On a CPU
+it counts tensors alone, so that a batch which just fits by this table may not on a GPU; on a GPU it is what torch takes
+from the device.
 """
 
 import argparse
@@ -20,8 +21,6 @@ from typing import Any
 import torch
 from cases import CASES, SETS, SETTINGS, make
 from torch.profiler import ProfilerActivity, profile
-
-from mclir_basicsr.losses.spn_loss import PART
 
 MIB = 2**20
 GPUS = (11, 24, 80)  # memory in GiB
@@ -69,21 +68,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--networks', nargs='+', choices=CASES, default=SETS['gpu'])
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=['SRModel', 'K=4', 'K=4 amp bf16'])
+    parser.add_argument('--batch', type=int, default=1, help='measure at this batch and twice this batch')
     arguments = parser.parse_args()
+    batch = arguments.batch
 
     print('| network | lq | setting | MiB | MiB per image |' + ''.join(f' {size} GB |' for size in GPUS))
     print('|---' * (5 + len(GPUS)) + '|', flush=True)
     for network in arguments.networks:
         case = CASES[network]
-        at_once = PART // (case.side * case.scale) ** 2
-        n = 4 * at_once if at_once > 1 else 1
         for setting in arguments.settings:
-            one, two = (peak_memory(partial(make, replace(case, batch=batch), setting))[0] for batch in (n, 2 * n))
-            fixed, per_image = 2 * one - two, (two - one) / n
-            batches = [max(0, int(((size - CUDA) * 1024 - fixed) / per_image)) for size in GPUS]
+            one, two = (peak_memory(partial(make, replace(case, batch=n), setting))[0] for n in (batch, 2 * batch))
+            fixed, per_image = 2 * one - two, (two - one) / batch
+            largest = [max(0, int(((size - CUDA) * 1024 - fixed) / per_image)) for size in GPUS]
             print(
                 f'| {network} | {case.side}x{case.side} | {setting} | {fixed:.0f} | {per_image:.0f} |'
-                + ''.join(f' {batch} |' for batch in batches),
+                + ''.join(f' {number} |' for number in largest),
                 flush=True,
             )
 
