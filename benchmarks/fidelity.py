@@ -50,7 +50,7 @@ def batches(seed: int) -> Iterator[dict[str, Tensor]]:
     with tempfile.TemporaryDirectory() as folder:
         write_pairs(Path(folder))
         kinds = {
-            kind: np.stack([cv2.imread(str(file)) for file in sorted((Path(folder) / 'train' / kind).iterdir())])
+            kind: np.stack([cv2.imread(str(file)) for file in sorted((Path(folder) / 'train' / kind).glob('*.png'))])
             for kind in ('lq', 'gt')
         }
     images = {kind: torch.from_numpy(stack).flip(-1).permute(0, 3, 1, 2) / 255 for kind, stack in kinds.items()}
