@@ -1,4 +1,4 @@
-"""The benchmark of the training step runs, and says what it cannot do."""
+"""The benchmarks of the training step run, and say what they cannot do."""
 
 import importlib
 import json
@@ -10,6 +10,8 @@ import pytest
 import torch
 from basicsr.archs.edsr_arch import EDSR
 from conftest import run
+
+from mclir_basicsr.losses import spn_loss
 
 BENCHMARKS = Path(__file__).parents[1] / 'benchmarks'
 # As BasicSR's models are written.
@@ -57,6 +59,39 @@ def test_a_table_with_other_classes_one_of_which_fails(tmp_path):
     assert (tmp_path / 'table.png').stat().st_size > 1000
 
 
+def benchmark(name, arguments, monkeypatch):
+    """The module of a benchmark, as if its script had been called."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+    log = logging.getLogger('basicsr')
+    level = log.level
+    module = importlib.import_module(name)  # silences BasicSR
+    log.setLevel(level)
+    return module
+
+
+def test_another_memory_layout_is_faithful(monkeypatch, capsys):
+    fidelity = benchmark('fidelity', ['--iterations', 2, '--batches', 1], monkeypatch)
+    monkeypatch.setattr(fidelity, 'SETTINGS', {fidelity.NCHW: {}})
+    fidelity.main()
+    *_, angle, _, _, error = (cell.strip(' °') for cell in capsys.readouterr().out.splitlines()[-1].split('|')[1:-1])
+    assert float(angle) < 1
+    assert float(error) < 0.01
+
+
+def test_negatives_take_no_memory_for_each_image(monkeypatch, capsys):
+    """With enough images for the VGG to have no more of them at a time than of fewer."""
+    arguments = ['--networks', 'edsr_tiny', '--settings', 'SRModel', 'K=4', '--batch', 8]
+    memory = benchmark('memory', arguments, monkeypatch)
+    monkeypatch.setattr(spn_loss, 'PART', 48 * 48)
+    memory.main()
+    rows = [line.split('|') for line in capsys.readouterr().out.splitlines()[-2:]]
+    (plain_fixed, plain), (fixed, per_image) = ([float(cell) for cell in row[4:6]] for row in rows)
+    assert fixed > plain_fixed
+    assert per_image <= plain + 1  # rounded
+    assert all(int(cell) > 0 for row in rows for cell in row[6:9])
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
@@ -71,12 +106,7 @@ def test_what_cannot_be_measured_is_said_at_once(arguments, message, tmp_path, m
     (tmp_path / 'model.py').write_text('Model = None')
     (tmp_path / 'broken.py').write_text('import of_no_such_name')
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    monkeypatch.setattr(sys, 'argv', ['step_time.py', *arguments])
-    log = logging.getLogger('basicsr')
-    level = log.level
-    step_time = importlib.import_module('step_time')  # silences BasicSR
-    log.setLevel(level)
+    step_time = benchmark('step_time', arguments, monkeypatch)
     with pytest.raises(SystemExit) as stopped:
         step_time.main()
     assert str(stopped.value).startswith(message) and '\n' not in str(stopped.value)
