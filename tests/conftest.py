@@ -10,6 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,8 @@ from recipe import fill_
 import mclir_basicsr
 
 mclir_basicsr.register()
+hypothesis.settings.register_profile('any_machine', deadline=None)
+hypothesis.settings.load_profile('any_machine')
 
 DATA = Path(__file__).parent / 'golden'
 

@@ -145,7 +145,7 @@ def decays(draw, count):
     nets=st.lists(LINEAR, min_size=1, max_size=25),
     data=st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_refresh_follows_the_schedule(intervals, start, nets, data):
     """Periodic policy, in the order of a training loop: forward, optimizer step, refresh."""
     count = len(intervals)
@@ -187,7 +187,7 @@ def test_refresh_follows_the_schedule(intervals, start, nets, data):
     ),
     data=st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_adaptive_refreshes_follow_the_residual(count, threshold, steps, data):
     """Each step has a network and, for each image, the residual of its four pixels."""
     decay, shares = data.draw(decays(count))

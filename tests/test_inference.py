@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.inference import FixedTile, Tile, restore, size_faults, tiles_change_means
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=40)
 sides = st.integers(1, 40)
 
 

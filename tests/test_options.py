@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mclir_basicsr.errors import MclirError
@@ -270,7 +270,6 @@ def without_words(block):
 
 
 @given(TRAIN, VAL)
-@settings(deadline=None)
 def test_all_that_is_allowed_is_kept(train, val):
     """Through a YAML file and back, with every value that was given, and none besides but the policy's defaults."""
     own = read(train, val)

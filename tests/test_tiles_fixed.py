@@ -36,7 +36,7 @@ def test_starts(length, starts):
 
 
 @given(height=st.integers(5, 30), width=st.integers(5, 30), size=st.integers(1, 5), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_merging_undoes_splitting(height, width, size, data):
     overlap = data.draw(st.integers(0, size - 1))
     image = example_input((2, 3, height, width), 1).double()

@@ -111,7 +111,7 @@ def test_refuses_other_arguments(arguments, message):
     height=st.integers(1, 12), width=st.integers(1, 12), rows=st.integers(1, 14), columns=st.integers(1, 14),
     seed=st.integers(0, 99),
 )  # fmt: skip
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_pooling_is_the_mean_of_the_window_moved_inside(height, width, rows, columns, seed):
     x = np.random.default_rng(seed).standard_normal((2, 3, height, width))
     got = LocalAvgPool2d((rows, columns))(torch.from_numpy(x)).numpy()

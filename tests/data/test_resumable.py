@@ -66,7 +66,7 @@ def plain_indices(length, batches, *, rank, ranks, ratio, batch):
     return met[:batches]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_behind_any_iteration_the_samples_are_those_of_a_run_that_did_not_stop(data):
     length, ratio, ranks = (data.draw(st.integers(1, most), name) for most, name in ((9, 'n'), (3, 'ratio'), (3, 'P')))

@@ -46,7 +46,7 @@ def test_matches_the_reference(name, vgg_file):
     criterion=st.sampled_from(['l1', 'l2', 'fro']),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_distance_is_the_formula(weights, criterion, seed):
     random = np.random.default_rng(seed)
     a, b = ([random.standard_normal((2, 3, 4, 5)) for _ in weights] for _ in range(2))

@@ -12,6 +12,8 @@ from basicsr.models import build_model
 from conftest import golden
 from recipe import example_input, fill_
 
+from mclir_basicsr.models import history_model
+
 SPN = {
     'spn_opt': {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'loss_weight': 0.1},
     'history': {'interval': [2, 3]},
@@ -39,7 +41,11 @@ def equal(a, b):
     return a == b
 
 
-def test_training_matches_the_reference(options, vgg_file):
+@pytest.mark.parametrize(('same_layout', 'tolerance'), [(True, 1e-5), (False, 1e-4)])
+def test_training_matches_the_reference(options, vgg_file, monkeypatch, same_layout, tolerance):
+    """In the reference's memory layout, and in ours, whose rounding twelve steps of Adam amplify."""
+    if same_layout:
+        monkeypatch.setattr(history_model, '_channels_last', lambda tensor: tensor)
     arrays, meta = golden('spn_training_edsr_x2')
     opt = options(
         network_g=meta['network_g'],
@@ -82,7 +88,7 @@ def test_training_matches_the_reference(options, vgg_file):
         found = {'out': model.net_g(lq), 'out_ema': model.net_g_ema(lq), 'out_negatives': model.history(lq)}
     for name, value in found.items():
         want = arrays[name]
-        assert np.abs(value.numpy() - want).max() < 1e-4 * np.sqrt((want**2).mean()), name
+        assert np.linalg.norm(value.numpy() - want) < tolerance * np.linalg.norm(want), name
 
 
 def test_without_spn_it_is_srmodel_bit_for_bit(options, write_pairs):
