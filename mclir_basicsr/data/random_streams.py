@@ -48,5 +48,6 @@ def sample_stream(seed: int, epoch: int, place: int) -> Iterator[None]:
 
 def _seed(key: tuple[int, ...], seed_torch: Callable[[int], Any]) -> None:
     words = np.random.SeedSequence(key).generate_state(3).tolist()
-    for seed, word in zip((random.seed, np.random.seed, seed_torch), words, strict=True):
+    seeds: tuple[Callable[[int], Any], ...] = (random.seed, np.random.seed, seed_torch)
+    for seed, word in zip(seeds, words, strict=True):
         seed(word)
