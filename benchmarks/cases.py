@@ -72,7 +72,6 @@ def _spn(history: dict[str, Any] | None = None, **train: Any) -> dict[str, Any]:
     return SPN | {'history': SPN['history'] | (history or {})} | train
 
 
-_LAUNCHED = {'cuda_graphs': True, 'side_stream': True}
 # What each setting adds to the train block; None is BasicSR's own model.
 SETTINGS: dict[str, dict[str, Any] | None] = {
     PLAIN: None,
@@ -85,16 +84,9 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
     'K=4 compile': _spn(compile=True),
     'K=4 amp + precision bf16 + compile': _spn({'precision': 'bf16'}, amp='bf16', compile=True),
     'K=4 amp bf16 + precision fp16 + compile': _spn({'precision': 'fp16'}, amp='bf16', compile=True),
-    'K=4 graphs': _spn({'cuda_graphs': True}),
-    'K=4 side stream': _spn({'side_stream': True}),
-    'K=4 graphs + side stream': _spn(_LAUNCHED),
-    'K=4 amp + precision bf16 + graphs + side stream': _spn({'precision': 'bf16'} | _LAUNCHED, amp='bf16'),
-    'K=4 amp + precision bf16 + compile + graphs + side stream': _spn(
-        {'precision': 'bf16'} | _LAUNCHED, amp='bf16', compile=True
-    ),
 }
 # Without a use on a CPU.
-GPU_SETTINGS = {name for name in SETTINGS if any(word in name for word in ('fp16', 'graphs', 'stream'))}
+GPU_SETTINGS = {name for name in SETTINGS if 'fp16' in name}
 
 
 def options(case: Case, train: dict[str, Any] | None, model_type: str = 'HistoryModel') -> dict[str, Any]:

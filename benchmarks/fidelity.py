@@ -25,7 +25,7 @@ from basicsr.models import build_model
 from cases import Case, options
 from torch import Tensor
 
-from mclir_basicsr.demo.photographs import write_pairs
+from mclir_basicsr.commands.demo.photographs import write_pairs
 
 CASE = Case(
     {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 32, 'num_block': 4, 'upscale': 2}, 2, batch=2, side=60

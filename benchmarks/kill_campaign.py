@@ -34,7 +34,7 @@ import torch
 import yaml
 
 import mclir_basicsr
-from mclir_basicsr.cli import main as mclir
+from mclir_basicsr.commands.cli import main as mclir
 
 ITERATIONS, SAVE_EVERY = 40, 4
 

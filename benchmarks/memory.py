@@ -31,8 +31,8 @@ def peak_memory(build: Callable[[], Any]) -> tuple[float, float]:
     """Peak memory of a model's training steps in MiB, and how much of it are frozen copies of the network.
 
     On a CPU: of all tensors, while the model is built and makes two steps (torch.profiler). On a GPU: what torch's
-    allocator holds of the device, the private memory of CUDA graphs included, during two steps that follow two others,
-    in which cuDNN tries its algorithms, compilers compile and graphs are recorded.
+    allocator holds of the device, during two steps that follow two others, in which cuDNN tries its algorithms and
+    compilers compile.
     """
     gc.collect()
     if torch.cuda.is_available():

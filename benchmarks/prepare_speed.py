@@ -24,11 +24,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mclir_basicsr.data.prepare import prepare
-from mclir_basicsr.data.recipes import own_pairs
-from mclir_basicsr.data.source import Source, Window
-from mclir_basicsr.data.subimages import cut
-from mclir_basicsr.data.writer import write
+from mclir_basicsr.prepare.command import prepare
+from mclir_basicsr.prepare.recipes import own_pairs
+from mclir_basicsr.prepare.source import Source, Window
+from mclir_basicsr.prepare.subimages import cut
+from mclir_basicsr.prepare.writer import write
 
 TURNS = 5
 MEMORY_COUNTS = 1_000, 10_000
@@ -171,8 +171,8 @@ def peak_megabytes(image: Path, count: int, target: Path, window: Window | None)
     """Peak memory of writing one image under ``count`` keys with two processes."""
     code = f"""
 from pathlib import Path
-from mclir_basicsr.data.source import Source, Window
-from mclir_basicsr.data.writer import write
+from mclir_basicsr.prepare.source import Source, Window
+from mclir_basicsr.prepare.writer import write
 sources = (Source(f'{{i:05d}}', {str(image)!r}, {window!r}) for i in range({count}))
 write(sources, {count}, Path({str(target)!r}), form='lmdb', jobs=2, plan='benchmark', progress=False)
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mclir_basicsr.data.resize import reduce
+from mclir_basicsr.prepare.resize import reduce
 
 Reduction = Callable[[np.ndarray, int], np.ndarray]
 

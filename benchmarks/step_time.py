@@ -13,9 +13,9 @@ with F and V the floating-point operations of a forward pass of the network and 
 (torch.utils.flop_counter) and K the negatives evaluated in a step; of another model class it is not known.
 
 Memory is the peak of one model alone. On a CPU: of all tensors, from before the model is built until after its second
-step. On a GPU: what torch's allocator holds (torch.cuda.max_memory_reserved, so that the private memory of CUDA graphs
-counts) in the third and fourth step, so that what cuDNN needs to choose its algorithms does not. The last column is the
-peak less the K frozen copies of the network over SRModel's peak.
+step. On a GPU: what torch's allocator holds (torch.cuda.max_memory_reserved) in the third and fourth step, so that what
+cuDNN needs to choose its algorithms does not count. The last column is the peak less the K frozen copies of the network
+over SRModel's peak.
 
 A setting that fails has its error in its row, and the others go on; so does the next network. A torch.compile that
 would leave a part uncompiled, for too many variants of it, counts as failed.

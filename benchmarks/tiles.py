@@ -20,9 +20,9 @@ from basicsr.utils import tensor2img
 from torch import nn
 from torch.utils.data import Dataset
 
+from mclir_basicsr.files.weights import read_weights
 from mclir_basicsr.inference import Tile, restore
 from mclir_basicsr.options import parse_file
-from mclir_basicsr.weights import read_weights
 
 
 def tile(text: str) -> Tile:

@@ -2,6 +2,6 @@
 
 import sys
 
-from mclir_basicsr.cli import main
+from mclir_basicsr.commands.cli import main
 
 sys.exit(main())

@@ -10,8 +10,6 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable
-from difflib import get_close_matches
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -110,83 +108,9 @@ def _resume() -> None:
 def _use_our_resume(module: ModuleType) -> None:
     stock = getattr(module, 'load_resume_state', None)
     if stock is not None and getattr(stock, '__globals__', {}).get('train_pipeline') is not None:
+        from mclir_basicsr.run.resume import load_resume_state
+
         module.load_resume_state = load_resume_state  # type: ignore[attr-defined]
-
-
-def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
-    """The training state to resume, on the CPU; None for a new run. Stands in for the function of basicsr.train.
-
-    With ``--auto_resume`` it is the latest of this experiment's ``training_states``. A HistoryModel's training data
-    will go on behind it, and the run heeds signals.
-
-    Raises:
-        MclirError: The file is missing or damaged, there are states but none that serves, or the ranks of a
-            HistoryModel do not resume the same one.
-    """
-    from basicsr.utils.registry import MODEL_REGISTRY
-
-    from mclir_basicsr.data import resumable
-    from mclir_basicsr.models import stop
-    from mclir_basicsr.models.checkpoints import CheckpointModel
-
-    model = opt.get('model_type')
-    ours = model in MODEL_REGISTRY and issubclass(MODEL_REGISTRY.get(model), CheckpointModel)
-    state = _read_resume_state(opt, ours)
-    if ours:
-        resumable.begin(opt, state)
-        stop.listen()
-    return state
-
-
-def _read_resume_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
-    from basicsr.utils import check_resume
-
-    from mclir_basicsr import checkpoint
-    from mclir_basicsr.errors import MclirError
-
-    if opt['auto_resume']:
-        state = _latest_state(opt, ours)
-    else:
-        path = opt['path'].get('resume_state')
-        state = checkpoint.load(Path(path), 'path.resume_state') if path else None
-        if path and not (isinstance(state, dict) and 'iter' in state):
-            raise MclirError(f'path.resume_state: {path} is no training state. Give a .state file of training_states.')
-    if state is not None:
-        check_resume(opt, state['iter'])
-    return state
-
-
-def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
-    """The newest whole state of the experiment; damaged ones are passed over with a warning.
-
-    A model of ours is known to need ``net_g``, which must then be there and whole too.
-    """
-    from mclir_basicsr import checkpoint
-    from mclir_basicsr.errors import MclirError
-
-    folder = Path(opt['path']['training_states'])
-    opt['path']['resume_state'] = None
-    faults: list[Exception] = []
-    for iteration in sorted((int(file.stem) for file in folder.glob('*.state') if file.stem.isdecimal()), reverse=True):
-        file = folder / f'{iteration}.state'
-        try:
-            state = checkpoint.load(file, 'training_states')
-            if ours:
-                checkpoint.load(Path(opt['path']['models']) / f'net_g_{iteration}.pth', 'models')
-            if state['iter'] != iteration:
-                raise MclirError(f'training_states: {file} is of iteration {state["iter"]}.')
-        except (MclirError, KeyError, TypeError) as error:
-            logger.warning('Passed over: %s', error)
-            faults.append(error)
-            continue
-        opt['path']['resume_state'] = str(file)
-        return state
-    if faults:
-        raise MclirError(
-            f'--auto_resume: none of the {len(faults)} states in {folder} can be resumed. The newest: {faults[0]}\n'
-            'Put back what is missing, or leave out --auto_resume to begin a new run (this one is then put aside).'
-        )
-    return None
 
 
 def _resumed_data() -> None:
@@ -206,7 +130,7 @@ def _resumed_data() -> None:
         sampler: Any = None,
         seed: Any = None,
     ) -> Any:
-        from mclir_basicsr.data.resumable import resumable_loader
+        from mclir_basicsr.run.position import resumable_loader
 
         if 'iterations_done' in dataset_opt:  # load_resume_state noted it: the training set of a HistoryModel
             return resumable_loader(original, dataset, dataset_opt, num_gpu, dist, sampler, seed)
@@ -313,16 +237,11 @@ def _cpu_data_parallel() -> None:
     _note(_cpu_data_parallel)
 
 
-class UnknownNameError(KeyError):
-    """A name that is in no registry; a KeyError, as BasicSR raises, whose message prints as written."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
 def _registry_message() -> None:
     """A name that is not registered is reported without the names that are."""
     from basicsr.utils.registry import Registry
+
+    from mclir_basicsr.errors import UnknownNameError, did_you_mean
 
     if hasattr(Registry.get, '__wrapped__'):
         return
@@ -340,11 +259,10 @@ def _registry_message() -> None:
                 'type: auto is for `mclir enable FILE --pretrain CKPT -o OUT`, which finds the network of CKPT.'
             )
         known = fallback_names[self._name]() if self._name in fallback_names else []
-        names = {key.lower(): key for key in (*known, *self.keys())}
-        near = [names[key] for key in get_close_matches(name.lower(), names, n=3, cutoff=0.4)]
+        question = did_you_mean(name, [*known, *self.keys()])
         raise UnknownNameError(
             f"There is no {self._name} named '{name}' in BasicSR's registry; "
-            + (f'did you mean {" or ".join(near)}?' if near else f'it holds {", ".join(sorted(self.keys()))}.')
+            + (question or f'it holds {", ".join(sorted(self.keys()))}.')
             + f' (The plugin mclir_basicsr is {_loaded()}.)'
         )
 

@@ -1,15 +1,15 @@
 """The negative models: copies of a network as it was, refreshed from it now and then."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mclir_basicsr.cuda_graph import GraphedForward
+from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -89,13 +89,11 @@ class ModelHistory(nn.Module):
         self.negatives = nn.ModuleList(_start(net, start, fresh, seed + k) for k in range(count))
         self.requires_grad_(False).eval()
         self._evaluated = [_stored_in(PRECISIONS[precision], negative) for negative in self.negatives]
-        self._forwards: list[Callable[[Tensor], Tensor]] = list(self._evaluated)
         self.register_load_state_dict_post_hook(_update_all)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'ModelHistory':
-        """What ``to``, ``cuda`` and the like call: take the copies of lower precision along, and drop CUDA graphs."""
+        """What ``to``, ``cuda`` and the like call: take the copies of lower precision along."""
         super()._apply(fn, recurse)
-        self._forwards = list(self._evaluated)
         for negative, copy in zip(self.negatives, self._evaluated, strict=True):
             if copy is not negative:
                 copy._apply(fn, recurse)
@@ -105,11 +103,6 @@ class ModelHistory(nn.Module):
         """Compile the negatives' forward passes, with the arguments of ``torch.compile``; keys stay as they are."""
         for copy in self._evaluated:
             copy.compile(*args, **kwargs)
-
-    def use_cuda_graphs(self) -> None:
-        """Replay the forward passes as CUDA graphs from now on; negatives and the inputs of calls must be on a GPU."""
-        pool = torch.cuda.graph_pool_handle()
-        self._forwards = [GraphedForward(copy, pool) for copy in self._evaluated]
 
     def train(self, mode: bool = True) -> 'ModelHistory':
         """Stay in eval mode: negatives restore, they do not learn."""
@@ -121,18 +114,13 @@ class ModelHistory(nn.Module):
 
         With ``per_step`` n it is (n, N, C', H, W), and the next call goes on with the negatives that follow.
         """
-        chosen = self._forwards
+        chosen = self._evaluated
         if self.per_step is not None:
             chosen = [chosen[(self._next_forward + i) % len(chosen)] for i in range(self.per_step)]
             self._next_forward = (self._next_forward + self.per_step) % len(self.negatives)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(lq.device.type, dtype, enabled=dtype is not None):
-            for i, negative in enumerate(chosen):
-                restored = negative(lq)
-                if i == 0:
-                    outputs = restored.new_empty((len(chosen), *restored.shape), dtype=dtype or lq.dtype)
-                outputs[i] = restored  # at once: the next CUDA graph may use its memory
-        return outputs
+            return torch.stack([negative(lq).to(dtype or lq.dtype) for negative in chosen])  # (n, N, C', H, W)
 
     def is_due(self, iteration: int) -> bool:
         """Whether :meth:`refresh` at this iteration refreshes anything."""
@@ -161,18 +149,15 @@ class ModelHistory(nn.Module):
         """
         if self.interval is not None:
             return
-        spread = residual_spread(output, gt)
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(spread)
-            spread /= distributed.get_world_size()
-        if spread > self.threshold:
+        if ranks.mean(residual_spread(output, gt)) > self.threshold:
             self._refresh_one(self._next_refresh, net)
             self._next_refresh = (self._next_refresh + 1) % len(self.negatives)
 
     def _refresh_one(self, k: int, net: nn.Module) -> None:
         negative = self.negatives[k]
         _move([p.data for p in negative.parameters()], [p.data for p in net.parameters()], keep=self.decay[k])
-        for mine, current in zip(negative.buffers(), _of_first_rank(net.buffers()), strict=True):
+        for mine, current in zip(negative.buffers(), net.buffers(), strict=True):
+            current = ranks.of_first(current)  # each rank's batch statistics come from batches of its own
             if mine.is_floating_point() or mine.is_complex():
                 # What is equal stays: between infinities, as attention masks have, there is no mean.
                 current = torch.where(mine == current, mine, mine.lerp(current, 1 - self.decay[k]))
@@ -234,9 +219,8 @@ def _start(net: nn.Module, share: float, fresh: Callable[[], nn.Module] | None, 
                 'fresh must make a network with the parameters of net, but theirs differ in number or shape.'
             )
         _move(parameters, [i.to(p) for i, p in zip(initial, parameters, strict=True)], keep=1 - share)
-    if distributed.is_available() and distributed.is_initialized():
-        for tensor in (*negative.parameters(), *negative.buffers()):
-            distributed.broadcast(tensor.data, src=0)
+    for tensor in (*negative.parameters(), *negative.buffers()):
+        tensor.data.copy_(ranks.of_first(tensor.data))
     return negative
 
 
@@ -259,12 +243,3 @@ def _update_all(history: ModelHistory, _: Any) -> None:
 def _move(targets: list[Tensor], sources: list[Tensor], keep: float) -> None:
     """``target <- keep * target + (1 - keep) * source``, in place."""
     get_ema_multi_avg_fn(keep)(targets, sources, None)
-
-
-def _of_first_rank(buffers: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The buffers as rank 0 has them: each rank's batch statistics come from batches of its own."""
-    for buffer in buffers:
-        if distributed.is_available() and distributed.is_initialized():
-            buffer = buffer.detach().clone()
-            distributed.broadcast(buffer, src=0)
-        yield buffer

@@ -4,7 +4,6 @@ BasicSR's own keys are left to BasicSR. ``docs/options.md`` is :func:`reference_
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from mclir_basicsr.errors import MclirError
+from mclir_basicsr.errors import MclirError, did_you_mean
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
 
@@ -123,10 +122,6 @@ class HistoryOptions(_Keys):
     precision: Literal['fp32', 'bf16', 'fp16'] = Field(
         'fp32', description="of the negatives' forward pass and of their features"
     )
-    cuda_graphs: StrictBool = Field(
-        False, description='on a GPU: launch the forward pass of a negative, and of the VGG over it, in one go'
-    )
-    side_stream: StrictBool = Field(False, description='on a GPU: negatives may run beside the forward pass of net_g')
 
     @model_validator(mode='before')
     @classmethod
@@ -273,9 +268,9 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         given = opt.get(block) or {}
         own[block] = {key: value for key, value in given.items() if key in struct.model_fields}
         for key in sorted(map(str, given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block])):
-            near = get_close_matches(key, struct.model_fields, n=1, cutoff=0.7)
-            if near and key not in _OF_FORKS:
-                faults.append(f'{block}.{key}: unknown key; did you mean {near[0]}?')
+            question = did_you_mean(key, struct.model_fields, most=1, cutoff=0.7)
+            if question and key not in _OF_FORKS:
+                faults.append(f'{block}.{key}: unknown key; {question}')
             else:
                 warnings.append(f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.')
     try:
@@ -304,9 +299,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
         )
         if fault['type'] == 'extra_forbidden':
             valid = _struct_at(fault['loc'][:-1]).model_fields
-            near = get_close_matches(str(fault['loc'][-1]), valid, n=1, cutoff=0.5)
-            hint = f'did you mean {near[0]}?' if near else f'valid keys are {", ".join(valid)}.'
-            yield f'{path}: unknown key; {hint}'
+            question = did_you_mean(str(fault['loc'][-1]), valid, most=1, cutoff=0.5)
+            yield f'{path}: unknown key; ' + (question or f'valid keys are {", ".join(valid)}.')
         elif fault['type'] in ('value_error', 'missing'):
             yield f'{path}: {message}'
         else:

@@ -29,7 +29,7 @@ from basicsr.archs import build_network
 from basicsr.utils.logger import initialized_logger
 from conftest import EDSR
 
-from mclir_basicsr.cli import main
+from mclir_basicsr.commands.cli import main
 
 PAGE = Path(__file__).parents[1] / 'docs' / 'faults.md'
 CHECK, TRAIN, TEST = (f'{command} -opt run.yml' for command in ('check', 'train', 'test'))

@@ -14,6 +14,7 @@ from conftest import run
 import mclir_basicsr
 from mclir_basicsr import compat
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.run import resume
 
 NEEDS_NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason='this repair is made only where there is no GPU')
 
@@ -89,7 +90,7 @@ def test_a_script_of_a_source_tree_resumes_by_our_function(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py'])
     with pytest.raises(SystemExit):
         options.parse_options('.')
-    assert script.load_resume_state is compat.load_resume_state
+    assert script.load_resume_state is resume.load_resume_state
 
 
 def test_a_function_of_that_name_in_another_program_is_left_alone(monkeypatch):
@@ -117,12 +118,12 @@ def resume_options(tmp_path, **path):
 
 def test_auto_resume_takes_the_latest_state_of_this_experiment_on_a_cpu(tmp_path):
     opt = resume_options(tmp_path)
-    assert compat.load_resume_state(opt)['iter'] == 100
+    assert resume.load_resume_state(opt)['iter'] == 100
     assert opt['path']['pretrain_network_g'] == str(tmp_path / 'models' / 'net_g_100.pth')
 
 
 def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr('mclir_basicsr.models.stop.listen', lambda: None)
+    monkeypatch.setattr('mclir_basicsr.run.stop.listen', lambda: None)
     opt = resume_options(tmp_path) | {
         'model_type': 'HistoryModel', 'manual_seed': 0, 'dist': False, 'datasets': {'train': {}},
     }  # fmt: skip
@@ -134,7 +135,7 @@ def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog, monkeypat
     torch.save({'epoch': 0, 'iter': 40}, states / '40.state')
     (models / 'net_g_40.pth').write_bytes(b'')
     with pytest.raises(MclirError, match=r'none of the 5 states .*\. The newest: .*100\.state is trun'):
-        compat.load_resume_state(opt)
+        resume.load_resume_state(opt)
     for reason in (
         '100.state is truncated',
         '60.state is of iteration 5',
@@ -145,14 +146,14 @@ def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog, monkeypat
     assert 'there is no file' in caplog.text  # net_g_20.pth
 
     torch.save({'params': {}}, models / 'net_g_20.pth')
-    assert compat.load_resume_state(opt)['iter'] == 20
+    assert resume.load_resume_state(opt)['iter'] == 20
 
 
 def test_auto_resume_without_a_state_is_a_new_run(tmp_path):
     opt = resume_options(tmp_path)
     for iteration in (5, 20, 100):
         (tmp_path / 'training_states' / f'{iteration}.state').unlink()
-    assert compat.load_resume_state(opt) is None
+    assert resume.load_resume_state(opt) is None
     assert opt['path']['resume_state'] is None
 
 
@@ -160,17 +161,17 @@ def test_the_networks_of_a_model_of_basicsr_are_not_known(tmp_path):
     opt = resume_options(tmp_path)
     for network in (tmp_path / 'models').iterdir():
         network.unlink()
-    assert compat.load_resume_state(opt)['iter'] == 100
+    assert resume.load_resume_state(opt)['iter'] == 100
 
 
 def test_resume_state_by_path_and_none(tmp_path):
     opt = resume_options(tmp_path) | {'auto_resume': False}
-    assert compat.load_resume_state(opt) is None
+    assert resume.load_resume_state(opt) is None
     opt['path']['resume_state'] = str(tmp_path / 'training_states' / '5.state')
-    assert compat.load_resume_state(opt)['iter'] == 5
+    assert resume.load_resume_state(opt)['iter'] == 5
     opt['path']['resume_state'] = str(tmp_path / 'gone.state')
     with pytest.raises(MclirError, match=r'path\.resume_state: there is no file'):
-        compat.load_resume_state(opt)
+        resume.load_resume_state(opt)
 
 
 @NEEDS_NO_GPU

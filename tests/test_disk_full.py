@@ -115,7 +115,7 @@ def test_a_disk_that_is_full(train, disk, before_save, monkeypatch, tmp_path, le
     before_save(lambda: fill(disk, leave))
     if quota:
         roomy = shutil.disk_usage(tmp_path)
-        monkeypatch.setattr('mclir_basicsr.checkpoint.shutil.disk_usage', lambda path: roomy)
+        monkeypatch.setattr('mclir_basicsr.files.checkpoint.shutil.disk_usage', lambda path: roomy)
     message = fails_then_goes_on(train, disk, straight, monkeypatch, (disk / 'ballast').unlink)
     assert f'experiments/tiny/{part}/' in message
     assert reason in message

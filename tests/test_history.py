@@ -5,10 +5,8 @@ from statistics import fmean, stdev
 
 import pytest
 import torch
-from emulated_graphs import emulate
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from recipe import example_input
 from torch import nn
 from torch.nn import functional as F
 
@@ -253,30 +251,6 @@ def test_per_step_takes_the_negatives_in_turn():
         negative.weight.fill_(k)
     x = torch.ones(1, 1, 1, 1)
     assert [history(x).flatten().tolist() for _ in range(4)] == [[0, 1], [2, 0], [1, 2], [0, 1]]
-
-
-@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
-@pytest.mark.parametrize('per_step', [None, 2])
-def test_cuda_graphs_follow_refreshes_and_turns(monkeypatch, per_step, precision):
-    graph = emulate(monkeypatch)  # what one graph returned is lost once another is replayed
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 3, 1))
-    plain, graphed = (
-        ModelHistory(net, [1, 2, 5], start=0, decay=0.5, per_step=per_step, precision=precision) for _ in range(2)
-    )
-    graphed.use_cuda_graphs()
-    for t in range(1, 6):
-        x = example_input([2, 3, 8, 8], t)
-        torch.testing.assert_close(graphed(x), plain(x))
-        nn.init.normal_(net[0].weight)
-        for history in (plain, graphed):
-            history.refresh(net, t)
-    assert graph.replays == 5 * (per_step or 3)
-    graphed.load_state_dict(ModelHistory(net, [1, 2, 5], start=0).state_dict(), strict=False)
-    torch.testing.assert_close(graphed(x)[0].float(), net(x), rtol=0.05, atol=0.05)
-    graphed.double()  # the weights move, so that the recorded passes would read what is no more
-    assert graphed(x.double()).dtype == (torch.float64 if precision == 'fp32' else torch.bfloat16)
-    assert graph.replays == 6 * (per_step or 3)
 
 
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])

@@ -10,8 +10,8 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from torch.utils.data import default_collate
 
+from mclir_basicsr.check.parts import check_scale
 from mclir_basicsr.options import parse_file, read_options
-from mclir_basicsr.preflight import _check_scale
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / 'options').glob('*.yml'))
@@ -55,7 +55,7 @@ def test_it_trains_and_validates(file, tmp_path, write_pairs):
     parameters = sum(p.numel() for p in net.parameters())
     expected = next(count for stem, count in PARAMETERS.items() if file.stem.startswith(stem))
     assert parameters == (expected if isinstance(expected, int) else pytest.approx(expected, rel=0.01))
-    _check_scale(net, opt)
+    check_scale(net, opt)
     if kind == 'IDT':
         opt['network_g']['img_size'] = 64  # a quarter of the time
 

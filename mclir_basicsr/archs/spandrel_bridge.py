@@ -57,7 +57,7 @@ def find_architecture(name: str) -> type[nn.Module] | None:
     """The network class of this name in spandrel, e.g. NAFNet, HAT, DAT, Uformer, FFTformer or RealPLKSR.
 
     Where the network needs sizes that it does not make itself, the class says so as
-    :class:`~mclir_basicsr.inference.Needs` has it; it is then a subclass of spandrel's.
+    :class:`~mclir_basicsr.inference.restore.Needs` has it; it is then a subclass of spandrel's.
 
     Args:
         name: Name of an architecture (spandrel's id, the name of its package) or of a class of one. With ``spandrel.``

@@ -11,8 +11,8 @@ from basicsr.utils import FileClient, bgr2ycbcr, get_root_logger, imfrombytes, i
 from torch.utils.data import Dataset
 from torchvision.transforms.functional import normalize
 
-from mclir_basicsr.data.preflight import expand
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files.paths import expand
 
 _LINE = re.compile(r'(\S+) (\S+)(?: (\d+)x(\d+))?')
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mclir_basicsr.cuda_graph import GraphedForward
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.features import VGGFeatures
 
@@ -106,11 +105,6 @@ class SPNLoss(nn.Module):
         self.layer_weights = dict(DEFAULT_LAYER_WEIGHTS if layer_weights is None else layer_weights)
         self.criterion = criterion
         self.vgg = VGGFeatures(self.layer_weights, vgg_type, use_input_norm, range_norm, weights, seed)
-        self._graphed: GraphedForward | None = None
-
-    def use_cuda_graphs(self) -> None:
-        """Replay the VGG's pass over negatives as a CUDA graph from now on; it and the images must be on a GPU."""
-        self._graphed = GraphedForward(self.vgg)
 
     def forward(self, output: Tensor, negatives: Tensor) -> Tensor:
         """Compute ``l_spn``, to be added to the loss.
@@ -165,11 +159,10 @@ class SPNLoss(nn.Module):
 
     @torch.no_grad()
     def _features_of(self, negative: Tensor) -> dict[str, Tensor]:
-        vgg = self._graphed or self.vgg
         if negative.dtype == torch.float32:
-            return vgg(negative)
+            return self.vgg(negative)
         with torch.autocast(negative.device.type, negative.dtype):
-            return vgg(negative)
+            return self.vgg(negative)
 
 
 def _backward(features: list[Tensor], by_features: list[Any], image: Tensor) -> Tensor:

@@ -7,27 +7,33 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import nn
 
-from mclir_basicsr import checkpoint
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files import checkpoint
+from mclir_basicsr.files.weights import misfit, read_weights
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.guard import Guard
-from mclir_basicsr.models.random_state import SeededModel
-from mclir_basicsr.weights import misfit, read_weights
+from mclir_basicsr.models.validation import ValidationModel
 
 
-class CheckpointModel(SeededModel):
-    """SRModel whose files are BasicSR's, each whole or not there, with the history and the loss scale in the state."""
+class CheckpointModel(ValidationModel):
+    """A model whose files are BasicSR's, each whole or not there, with the history and the loss scale in the state."""
 
     history: ModelHistory | None
     balance: Balance | None
     guard: Guard
     scaler: Any
+    resumes_exactly = True  # run/resume.py: data and random numbers go on where they were
+
+    @property
+    def seed(self) -> int:
+        """Of the run; it travels in the training state."""
+        return self.opt.get('manual_seed') or 0
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
     ) -> None:
-        """Load a network as BasicSR does, from any file that :func:`~mclir_basicsr.weights.read_weights` reads.
+        """Load a network as BasicSR does, from any file that :func:`~mclir_basicsr.files.weights.read_weights` reads.
 
         Where the file lacks ``param_key``, the weights come from the entry of net_g (for the EMA network), from
         ``params``, or from the only entry that holds weights; the log says so.

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Adam, AdamW, Optimizer
 
+from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
 
 logger = logging.getLogger('basicsr')
@@ -66,11 +67,7 @@ class Guard:
     @torch.no_grad()
     def judge(self, norm: Tensor) -> Tensor:
         """Whether the step is to be made (0-d, bool), by what was noted and the norm of the gradient."""
-        good = torch.stack([norm.isfinite(), *self._finite.values()]).all()
-        if distributed.is_available() and distributed.is_initialized():
-            votes = good.int()
-            distributed.all_reduce(votes, distributed.ReduceOp.MIN)
-            good = votes.bool()
+        good = ranks.all_true(torch.stack([norm.isfinite(), *self._finite.values()]).all())
         row, total = self._counts.unbind()
         self._counts = torch.stack([(row + 1) * ~good, total + ~good])
         before = self._finite_then

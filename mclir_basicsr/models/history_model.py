@@ -11,19 +11,21 @@ import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
 from mclir_basicsr.losses.spn_loss import gradient_ratio
 from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
+from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
 from mclir_basicsr.models.saving import SavingModel
-from mclir_basicsr.models.schedule import make_optimizer, make_scheduler
-from mclir_basicsr.models.side_stream import SideStream
 from mclir_basicsr.options import HistoryOptions, read_options
+from mclir_basicsr.run import stop
+from mclir_basicsr.run.random_streams import begin_step
 
 
 class HistoryModel(SavingModel):
@@ -67,13 +69,9 @@ class HistoryModel(SavingModel):
                 self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
             self.history = self._start_history(own.history)
             self._spn_from = own.history.start_iter
-            self._side = SideStream(self.device) if own.history.side_stream else None
             # Measured: up to 14 % faster on a CPU, never slower. net_g keeps the layout of BasicSR's checkpoints.
             for frozen in (self.cri_spn.vgg, self.history):
                 frozen._apply(_channels_last)
-            if own.history.cuda_graphs and self.device.type == 'cuda':
-                self.history.use_cuda_graphs()
-                self.cri_spn.use_cuda_graphs()
         self._forward = self.net_g  # what a training step calls: net_g, or compiled with the same parameters
         if own.compile:
             self._compile()
@@ -117,7 +115,18 @@ class HistoryModel(SavingModel):
         self.schedulers = [make_scheduler(name, optimizer, **options) for optimizer in self.optimizers]
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
-        """Step the schedule, then warm up; torch's schedulers go by the last rate and never see the warm-up."""
+        """Begin a step, which BasicSR's loop does with this call.
+
+        A run that was asked to stop does so here. Otherwise the step gets random numbers of its own, by seed, rank and
+        iteration; then the schedule moves, and the warm-up comes over it.
+
+        Raises:
+            SystemExit: A signal asked for a stop and the run is saved; the status is ``stop.REQUEUE``.
+        """
+        if stop.is_due(current_iter - 1, self.own.train.accumulate):
+            self._heed_signal(current_iter - 1)
+        begin_step(self.seed, self.opt['rank'], current_iter)
+        # torch's schedulers go by the last rate and must not see the warm-up's.
         if self._torch_schedule and 1 < current_iter <= warmup_iter:
             self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
         super().update_learning_rate(current_iter, warmup_iter)
@@ -152,8 +161,9 @@ class HistoryModel(SavingModel):
 
     def _add_gradient(self, current_iter: int) -> None:
         """Forward and backward pass of one batch."""
-        with_spn = self.history is not None and current_iter >= self._spn_from
-        negatives = self._restore_with_negatives() if with_spn else None
+        negatives = None
+        if self.history is not None and current_iter >= self._spn_from:
+            negatives = self.history(self.lq)  # before net_g's forward pass, whose activations then take no memory yet
         with self._autocast():
             self.output = self._forward(self.lq)
         output = self.output.float()
@@ -166,17 +176,10 @@ class HistoryModel(SavingModel):
         self._terms = {name: value.detach() for name, value in terms.items()}
         self.guard.note({name: value for name, value in self._terms.items() if name.startswith('l_')})
 
-    def _restore_with_negatives(self) -> Tensor:
-        """What the negatives make of lq; before net_g's forward pass, whose activations then take no memory yet."""
-        with self._side.work() if self._side else nullcontext():
-            return self.history(self.lq)  # type: ignore[misc]
-
     def _spn_term(
         self, current_iter: int, output: Tensor, negatives: Tensor, l_rec: Tensor, terms: dict[str, Tensor]
     ) -> Tensor:
         """The SPN term of this step, taken down in terms; with ``spn_opt.balance`` λ is adjusted first."""
-        if self._side:
-            self._side.join()
         with self._autocast():
             l_spn = self.cri_spn(output, negatives)
         measured = {}
@@ -197,11 +200,8 @@ class HistoryModel(SavingModel):
 
     def _adjust_weight(self, ratio: Tensor) -> float:
         """Let λ follow the measured ratio; returns by what factor it changed, the same on every rank."""
-        mean, before = ratio.detach().clone(), self.cri_spn.loss_weight
-        if self.opt['dist']:
-            distributed.all_reduce(mean)
-            mean /= self.opt['world_size']
-        self.balance.measured(mean.item())  # type: ignore[union-attr]
+        before = self.cri_spn.loss_weight
+        self.balance.measured(ranks.mean(ratio).item())  # type: ignore[union-attr]
         self.cri_spn.loss_weight = self.balance.weight  # type: ignore[union-attr]
         return self.cri_spn.loss_weight / before
 

@@ -9,10 +9,9 @@ from basicsr.utils import get_root_logger
 from torch import distributed
 from torch.utils.data import DataLoader
 
-from mclir_basicsr.models import retention, stop
 from mclir_basicsr.models.checkpoints import CheckpointModel
-from mclir_basicsr.models.whole_images import WholeImageModel
 from mclir_basicsr.options import OwnOptions
+from mclir_basicsr.run import retention, stop
 
 
 class _UntilAsked:
@@ -31,8 +30,8 @@ class _UntilAsked:
             yield data
 
 
-class SavingModel(CheckpointModel, WholeImageModel):
-    """SRModel that keeps the saves ``train.keep`` asks for, and saves and ends where a signal asks for it.
+class SavingModel(CheckpointModel):
+    """A model that keeps the saves ``train.keep`` asks for, and saves and ends where a signal asks for it.
 
     Attributes:
         own: Our options; set before SRModel's constructor runs.
@@ -40,16 +39,6 @@ class SavingModel(CheckpointModel, WholeImageModel):
 
     own: OwnOptions
     _saved: int | None = None  # iteration of the last save of this process
-
-    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
-        """Begin a step, which BasicSR's loop does with this call; here a run that was asked to stops.
-
-        Raises:
-            SystemExit: A signal asked for a stop and the run is saved; the status is ``stop.REQUEUE``.
-        """
-        if stop.is_due(current_iter - 1, self.own.train.accumulate):
-            self._heed_signal(current_iter - 1)
-        super().update_learning_rate(current_iter, warmup_iter)
 
     def _validate_images(
         self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool

@@ -9,13 +9,13 @@ import numpy as np
 
 from mclir_basicsr import __version__
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files.whole_file import whole_file
 from mclir_basicsr.report.curves import curve_sections
 from mclir_basicsr.report.grid import picture_section
 from mclir_basicsr.report.layout import compose, text_section
 from mclir_basicsr.report.pictures import Picture, load_pictures
 from mclir_basicsr.report.runs import Run, read_run
 from mclir_basicsr.report.table import Block, blocks, legend, table
-from mclir_basicsr.whole_file import whole_file
 
 _STYLE = """
 :root { color-scheme: light dark; }

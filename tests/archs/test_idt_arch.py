@@ -12,7 +12,7 @@ from torch import nn
 from mclir_basicsr.archs.idt_arch import IDT
 from mclir_basicsr.archs.idt_blocks import Attention
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.tiles_fixed import merge, split
+from mclir_basicsr.inference.fixed_tiles import merge, split
 
 SMALL_HEADS = (1, 2, 4, 8, 8, 8, 4, 2, 1)
 

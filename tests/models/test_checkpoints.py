@@ -6,8 +6,8 @@ import torch
 from basicsr.models import build_model
 from conftest import EDSR
 
-from mclir_basicsr import checkpoint
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files import checkpoint
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 import torch
 from basicsr.models import build_model
 from basicsr.models.sr_model import SRModel
-from emulated_graphs import emulate
 from recipe import example_input
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -63,30 +62,6 @@ def test_a_step_is_the_plain_formula(options):
     assert model.get_current_log()['spn_dist'] == pytest.approx(distance.item(), rel=1e-5)
     ours = torch.cat([p.grad.flatten() for p in model.net_g.parameters()])
     assert (ours - gradient).norm() < 1e-5 * gradient.norm()
-
-
-@pytest.mark.parametrize('device', ['emulated', 'cuda'])
-@pytest.mark.parametrize(
-    'history', [{'cuda_graphs': True}, {'side_stream': True}, {'cuda_graphs': True, 'side_stream': True, 'per_step': 2}]
-)
-def test_gpu_ways_train_alike(options, monkeypatch, device, history):
-    if device == 'emulated':
-        emulate(monkeypatch)
-    elif not torch.cuda.is_available():
-        pytest.skip('needs a GPU')
-    models = []
-    for each in ({'per_step': history.get('per_step')}, history):
-        models.append(build(options, num_gpu=int(device == 'cuda'), history=each))
-        if device == 'emulated' and each.get('cuda_graphs'):
-            models[-1].history.use_cuda_graphs()
-            models[-1].cri_spn.use_cuda_graphs()
-    plain, fast = models
-    for t in range(1, 7):  # refreshes among them
-        for model in models:
-            feed(model, 10 * t)
-            model.optimize_parameters(t)
-    assert fast.get_current_log() == pytest.approx(plain.get_current_log(), rel=1e-5)
-    torch.testing.assert_close(parameters(fast), parameters(plain), rtol=1e-5, atol=1e-7)
 
 
 def test_ema_is_that_of_basicsr_bit_for_bit(options):

@@ -260,7 +260,7 @@ def test_a_failed_save_leaves_the_earlier_file(options, tmp_path, monkeypatch):
         file.write(b'half')
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('mclir_basicsr.checkpoint.torch.save', full)
+    monkeypatch.setattr('mclir_basicsr.files.checkpoint.torch.save', full)
     step(model, 1)
     with pytest.raises(
         ValueError, match=r'Cannot write .*net_g_1\.pth: .*No space left.*Earlier checkpoints are intact'

@@ -11,7 +11,7 @@ from test_history_model import SPN, step
 from torch.utils.data import DataLoader, Dataset
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.models import stop
+from mclir_basicsr.run import stop
 
 VALIDATED = {'datasets': {'train': {'name': 'train'}, 'val_1': {'name': 'a'}, 'val_2': {'name': 'b'}}}
 
@@ -35,7 +35,7 @@ def test_a_save_that_fails_removes_nothing(options, tmp_path, monkeypatch):
     step(model, 1)
     model.save(0, 1)
     monkeypatch.setattr(
-        'mclir_basicsr.checkpoint.torch.save', lambda *_: (_ for _ in ()).throw(OSError(28, 'No space'))
+        'mclir_basicsr.files.checkpoint.torch.save', lambda *_: (_ for _ in ()).throw(OSError(28, 'No space'))
     )
     with pytest.raises(MclirError, match='No space'):
         model.save(0, 2)

@@ -1,0 +1,91 @@
+"""What can be known of an option file before training starts: every fault, in one message."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from mclir_basicsr.check import option_file, parts
+from mclir_basicsr.check.pairs import check_data_set
+from mclir_basicsr.errors import FaultsError, MclirError
+
+Check = Callable[[], Sequence[str]]
+
+
+def check(opt: dict[str, Any], root: Path, *, auto_resume: bool = False, here: bool = False) -> list[str]:
+    """Examine a training option file: keys, registered names, network, checkpoint, data sets, folders.
+
+    Sizes are read from the images' headers, or from ``meta_info.txt`` of an LMDB; of each data set one pair is decoded.
+
+    Args:
+        opt: The option file as parsed.
+        root: Folder in which BasicSR makes ``experiments``.
+        auto_resume: The run goes on from its own latest state, where it has one, and needs no other network.
+        here: The run will be on this machine, whose GPUs count.
+
+    Returns:
+        What was found, a sentence each.
+
+    Raises:
+        MclirError: There are faults; the message lists all of them.
+    """
+    opt = deepcopy(opt)
+    option_file.require(opt, option_file.ALWAYS | option_file.FOR_TRAINING)
+    experiment = root / 'experiments' / opt['name']
+    if auto_resume and any((experiment / 'training_states').glob('*.state')):
+        opt['path'] |= {'pretrain_network_g': None, 'resume_state': None}
+    checks = {
+        'train and val': partial(option_file.keys, opt),
+        'numbers': partial(option_file.numbers, opt),
+        'train': partial(parts.optimisation, opt),
+        'losses': partial(parts.losses, opt),
+    }
+    return _examine(opt, experiment, checks, here=here)
+
+
+def check_test(opt: dict[str, Any], root: Path) -> list[str]:
+    """:func:`check` for ``mclir test``, on this machine.
+
+    Args:
+        opt: The option file as parsed.
+        root: Folder in which BasicSR makes ``results``.
+
+    Returns:
+        What was found, a sentence each.
+
+    Raises:
+        MclirError: There are faults; the message lists all of them.
+    """
+    opt = deepcopy(opt)
+    option_file.require(opt, option_file.ALWAYS | option_file.FOR_TESTING)
+    return _examine(opt, root / 'results' / opt['name'], {}, here=True)
+
+
+def _examine(opt: dict[str, Any], folder: Path, checks: Mapping[str, Check], *, here: bool) -> list[str]:
+    faults: list[str] = []
+    notes: list[str] = []
+    examinations: dict[str, Check] = {
+        **checks,
+        'names': partial(parts.names, opt),
+        'num_gpu': partial(parts.device, opt, here),
+        'network_g': partial(parts.network, opt),
+        'path.resume_state': partial(parts.state, opt),
+        'experiments': partial(parts.folder, folder),
+        **{f'datasets.{phase}': partial(check_data_set, opt, phase) for phase in opt['datasets']},
+    }
+    # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
+    with mock.patch.dict('basicsr.utils.logger.initialized_logger', {'basicsr': True}):
+        for name, part in examinations.items():
+            try:
+                notes += part()
+            except FaultsError as error:
+                faults += error.lines
+            except MclirError as error:
+                faults.append(str(error))
+            except Exception as error:  # whatever BasicSR or a class of the user's raises on what it is given
+                faults.append(f'{name} cannot be used: {type(error).__name__}: {error}')
+    if faults:
+        raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
+    return notes

@@ -1,0 +1,1 @@
+"""Turn option files into SPN retrainings."""

@@ -1,0 +1,1 @@
+"""What lets a run stop at any moment and go on as if it had not."""

@@ -1,0 +1,136 @@
+"""The training data of a run that can stop at any iteration: the same samples as if it had not.
+
+BasicSR begins an interrupted epoch anew, and its workers repeat one stream of NumPy's random numbers in every epoch.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+from basicsr.data.data_sampler import EnlargedSampler
+from basicsr.utils import get_root_logger
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mclir_basicsr import ranks
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.run import stop
+from mclir_basicsr.run.random_streams import sample_stream
+
+
+class Draw(NamedTuple):
+    """One sample of an epoch.
+
+    Attributes:
+        epoch: Counted from 0.
+        place: In the order of the epoch, over all ranks.
+        image: Its index in the data set.
+    """
+
+    epoch: int
+    place: int
+    image: int
+
+
+class Draws(Sampler[Draw]):
+    """The indices of BasicSR's sampler, which keeps the epoch, as draws.
+
+    Attributes:
+        start_epoch: The epoch in which a resumed run goes on.
+        skip: How many draws of that epoch were used before.
+    """
+
+    def __init__(self, sampler: EnlargedSampler) -> None:
+        self.sampler = sampler
+        self.start_epoch = self.skip = 0
+
+    def __len__(self) -> int:
+        """Draws of a whole epoch for this rank."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Draw]:
+        rank, ranks, epoch = self.sampler.rank, self.sampler.num_replicas, self.sampler.epoch
+        skip = self.skip if epoch == self.start_epoch else 0
+        for i, image in islice(enumerate(self.sampler), skip, None):
+            yield Draw(epoch, rank + i * ranks, image)
+
+
+class SeededDataset(Dataset):
+    """A data set to be asked for draws, whose random numbers follow from the draw alone."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, draw: Draw) -> Any:
+        with sample_stream(self.seed, draw.epoch, draw.place):
+            return self.dataset[draw.image]
+
+
+def begin(opt: dict[str, Any], state: dict[str, Any] | None) -> None:
+    """Note in the options of a run where its data go on, and settle its seed: the state's, else that of rank 0.
+
+    Args:
+        opt: The options of the run; ``manual_seed`` and ``datasets.train`` are written to.
+        state: The training state to resume; None for a new run.
+
+    Raises:
+        MclirError: Not every rank resumes the same iteration.
+    """
+    done, seed = state['iter'] if state else 0, (state or {}).get('seed', opt['manual_seed'])
+    if opt['dist']:
+        seen_by = ranks.gathered((done, seed))
+        seed = seen_by[0][1]  # without manual_seed, BasicSR draws one on each rank
+        if len({iteration for iteration, _ in seen_by}) > 1:
+            seen = ', '.join(f'rank {rank} {iteration}' for rank, (iteration, _) in enumerate(seen_by))
+            raise MclirError(
+                f'The ranks do not resume the same iteration ({seen}; 0 is a new run). Every node must see the same '
+                f'{opt["path"]["training_states"]}: keep the experiments folder on storage that all of them share.'
+            )
+    opt['datasets']['train']['iterations_done'], opt['manual_seed'] = done, seed
+
+
+def resumable_loader(
+    build: Callable[..., DataLoader],
+    dataset: Dataset,
+    dataset_opt: dict[str, Any],
+    num_gpu: int,
+    dist: bool,
+    sampler: EnlargedSampler,
+    seed: int,
+) -> DataLoader:
+    """A training loader that goes on behind the ``iterations_done`` that :func:`begin` noted.
+
+    The position follows from the iteration and this loader's batches per epoch, whatever they were before, and is
+    left in ``dataset_opt['start_epoch']``. The last batch of an epoch is filled with images of it, so that a run of
+    BasicSR's loop reaches its ``total_iter``.
+
+    Args:
+        build: BasicSR's ``build_dataloader``.
+        dataset: Its argument, as the others that follow.
+        dataset_opt: With ``iterations_done``.
+        num_gpu: GPUs that one process uses.
+        dist: Whether there are several processes.
+        sampler: The sampler on which the loop sets the epoch.
+        seed: Of the run.
+    """
+    draws, options = Draws(sampler), dict(dataset_opt)
+    if options.get('prefetch_mode') == 'cpu':
+        # BasicSR's thread would share persistent workers with a thread left over from the start, share the random
+        # generators with training where there is no worker, and let the run wait forever where a worker fails.
+        get_root_logger().info('prefetch_mode: cpu is left out: the workers of num_worker_per_gpu read ahead.')
+        options['prefetch_mode'] = None
+    loader = build(SeededDataset(dataset, seed), options, num_gpu, dist, draws, seed)
+    loader._get_iterator = partial(stop.shielded, loader._get_iterator)  # type: ignore[method-assign]
+    # BasicSR takes as many epochs as this many iterations each ask for. It then drops an incomplete batch, and with
+    # several GPUs in one process has batches of all of them, so that its runs end before total_iter (BasicSR #518).
+    iterations = math.ceil(sampler.num_samples / options['batch_size_per_gpu'])
+    sampler.num_samples = iterations * loader.batch_size
+    sampler.total_size = sampler.num_samples * sampler.num_replicas
+    draws.start_epoch, batches = divmod(dataset_opt['iterations_done'], len(loader))
+    draws.skip = batches * loader.batch_size
+    dataset_opt['start_epoch'] = draws.start_epoch
+    return loader

@@ -1,0 +1,77 @@
+"""Which training state a run goes on from."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files import checkpoint
+from mclir_basicsr.run import position, stop
+
+logger = logging.getLogger('basicsr')
+
+
+def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """The training state to resume, on the CPU; None for a new run. Stands in for the function of basicsr.train.
+
+    With ``--auto_resume`` it is the latest of this experiment's ``training_states``. A HistoryModel's training data
+    will go on behind it, and the run heeds signals.
+
+    Raises:
+        MclirError: The file is missing or damaged, there are states but none that serves, or the ranks of a
+            HistoryModel do not resume the same one.
+    """
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    model = opt.get('model_type')
+    ours = model in MODEL_REGISTRY and getattr(MODEL_REGISTRY.get(model), 'resumes_exactly', False)
+    state = _read_resume_state(opt, ours)
+    if ours:
+        position.begin(opt, state)
+        stop.listen()
+    return state
+
+
+def _read_resume_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
+    from basicsr.utils import check_resume
+
+    if opt['auto_resume']:
+        state = _latest_state(opt, ours)
+    else:
+        path = opt['path'].get('resume_state')
+        state = checkpoint.load(Path(path), 'path.resume_state') if path else None
+        if path and not (isinstance(state, dict) and 'iter' in state):
+            raise MclirError(f'path.resume_state: {path} is no training state. Give a .state file of training_states.')
+    if state is not None:
+        check_resume(opt, state['iter'])
+    return state
+
+
+def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
+    """The newest whole state of the experiment; damaged ones are passed over with a warning.
+
+    A model of ours is known to need ``net_g``, which must then be there and whole too.
+    """
+    folder = Path(opt['path']['training_states'])
+    opt['path']['resume_state'] = None
+    faults: list[Exception] = []
+    for iteration in sorted((int(file.stem) for file in folder.glob('*.state') if file.stem.isdecimal()), reverse=True):
+        file = folder / f'{iteration}.state'
+        try:
+            state = checkpoint.load(file, 'training_states')
+            if ours:
+                checkpoint.load(Path(opt['path']['models']) / f'net_g_{iteration}.pth', 'models')
+            if state['iter'] != iteration:
+                raise MclirError(f'training_states: {file} is of iteration {state["iter"]}.')
+        except (MclirError, KeyError, TypeError) as error:
+            logger.warning('Passed over: %s', error)
+            faults.append(error)
+            continue
+        opt['path']['resume_state'] = str(file)
+        return state
+    if faults:
+        raise MclirError(
+            f'--auto_resume: none of the {len(faults)} states in {folder} can be resumed. The newest: {faults[0]}\n'
+            'Put back what is missing, or leave out --auto_resume to begin a new run (this one is then put aside).'
+        )
+    return None

@@ -1,0 +1,143 @@
+"""mclir check: each fault of an option file with its place, all in one message."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from basicsr.archs import build_network
+from conftest import EDSR
+from PIL import Image
+
+from mclir_basicsr.check.preflight import check
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.options import parse_file
+
+
+@pytest.fixture
+def faults(option_file, tmp_path):
+    """Faults of the tiny run's option file after a change to it."""
+
+    def of(change=lambda opt: None, **blocks):
+        opt = parse_file(option_file(**blocks))
+        change(opt)
+        with pytest.raises(MclirError) as error:
+            check(opt, tmp_path)
+        return str(error.value)
+
+    return of
+
+
+def test_a_sound_file(option_file, tmp_path):
+    torch.save({'params': build_network(dict(EDSR)).state_dict()}, tmp_path / 'net.pth')
+    opt = parse_file(option_file(path={'pretrain_network_g': str(tmp_path / 'net.pth')}))
+    notes = '\n'.join(check(opt, tmp_path))
+    assert 'network_g: EDSR, 0.00 M parameters.' in notes
+    assert 'net.pth fits.' in notes
+    assert 'datasets.train: 1 pairs.' in notes
+    assert not (tmp_path / 'experiments').exists()
+
+
+def test_all_faults_come_in_one_message(faults, tmp_path):
+    def spoil(opt):
+        opt['train']['spn_opt']['wieghts'] = 'random'
+        opt['train']['pixel_opt']['type'] = 'L1Los'
+        opt['val']['metrics']['psnr']['type'] = 'calculate_pnsr'
+        opt['network_g']['num_faet'] = 8
+        opt['datasets']['val']['dataroot_lq'] = str(tmp_path / 'gone')
+
+    message = faults(spoil)
+    for part in (
+        'train.spn_opt.wieghts: unknown key; did you mean weights?',
+        'did you mean L1Loss',
+        'did you mean calculate_psnr',
+        "network_g: EDSR cannot be built: .*'num_faet'",
+        f'datasets.val.dataroot_lq: there is no {tmp_path / "gone"}.',
+    ):
+        assert re.search(part, message), (part, message)
+    assert message.count('\n  ') == 5
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda opt: opt.pop('logger'), 'it has no logger'),
+        (lambda opt: opt.update(model_type='HistroyModel'), 'model_type: .*did you mean HistoryModel'),
+        (lambda opt: opt['datasets']['train'].update(type='PairdImageDataset'), 'datasets.train: .*PairedImageDataset'),
+        (lambda opt: opt['path'].update(pretrain_network_g='gone.pth'), 'path.pretrain_network_g: there is no file'),
+        (lambda opt: opt['path'].update(resume_state='gone.state'), 'path.resume_state: there is no file'),
+        (lambda opt: opt['datasets']['train'].update(gt_size=64), 'is 32x32 .* smaller than gt_size 64'),
+        (lambda opt: opt['datasets']['train'].pop('io_backend'), "datasets.train: 'io_backend' is missing"),
+        (lambda opt: opt.update(scale=4), 'so that scale 4 needs 64x64'),
+    ],
+)  # fmt: skip
+def test_single_faults(faults, change, message):
+    assert re.search(message, faults(change))
+
+
+def test_a_checkpoint_of_another_network(faults, tmp_path):
+    torch.save({'params': build_network(EDSR | {'num_feat': 4}).state_dict()}, tmp_path / 'net.pth')
+    message = faults(path={'pretrain_network_g': str(tmp_path / 'net.pth')})
+    assert 'net.pth does not fit network_g: of another shape: conv_first.weight ([4, 3, 3, 3] instead of' in message
+
+
+def test_counts_that_differ_and_files_that_are_no_images(faults, write_pairs, tmp_path):
+    gt, lq = write_pairs(7)
+    (gt / '003.png').write_text('no image')
+    for i in (4, 5):
+        cv2.imwrite(str(lq / f'{i:03d}.png'), np.zeros((9, 9, 3), np.uint8))
+    message = faults()
+    assert f'datasets.train: {lq / "003.png"} and {gt / "003.png"}: no image' in message
+    assert f'{gt / "004.png"} is 32x32 (height x width), but {lq / "004.png"} is 9x9' in message
+    (lq / '000.png').unlink()
+    assert 'datasets.train: lq and gt datasets have different number of images: 6, 7' in faults()
+
+
+def test_of_many_pairs_a_sample_is_compared(option_file, write_pairs, monkeypatch, tmp_path):
+    """Eight pairs of which three may be looked at: every third."""
+    opened = []
+    monkeypatch.setattr('mclir_basicsr.check.pairs.MOST', 3)
+    monkeypatch.setattr('PIL.Image.open', lambda path, open_=Image.open: opened.append(path) or open_(path))
+    write_pairs(8)
+    opt = parse_file(option_file())
+    del opt['datasets']['val']
+    notes = check(opt, tmp_path)
+    assert 'datasets.train: 8 pairs. The sizes of 3 of them, evenly spread, were compared.' in notes
+    assert sorted(Path(path).stem for path in opened) == ['000', '000', '003', '003', '006', '006']
+
+
+def test_the_home_folder_is_known_in_pairs_file(option_file, monkeypatch, tmp_path):
+    (tmp_path / 'pairs.txt').write_text('000 000\n')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    opt = parse_file(option_file())
+    opt['datasets']['train'] |= {'type': 'PairsFileDataset', 'pairs_file': '~/pairs.txt'}
+    assert 'datasets.train: 1 pairs.' in check(opt, tmp_path)
+
+
+def test_a_network_whose_scale_cannot_be_told_is_left_alone(option_file, monkeypatch, tmp_path):
+    """One that computes with values cannot run without them."""
+    opt = parse_file(option_file())
+    opt['network_g']['upscale'] = 3
+    monkeypatch.setattr('basicsr.archs.edsr_arch.EDSR.forward', lambda self, x: x if x.sum() > 0 else -x)
+    assert 'datasets.train: 1 pairs.' in check(opt, tmp_path)
+
+
+def test_a_class_of_the_user_that_raises_is_one_fault(faults, monkeypatch):
+    monkeypatch.setattr('basicsr.models.sr_model.SRModel.setup_schedulers', lambda self: 1 / 0)
+    message = faults(lambda opt: opt['network_g'].update(num_feat=-3))
+    assert '\n  train cannot be used: ZeroDivisionError: division by zero' in message
+    assert '\n  network_g: EDSR cannot be built: ' in message
+
+
+def test_losses_are_made_without_a_download(option_file, monkeypatch, tmp_path):
+    monkeypatch.setattr('torch.hub.load_state_dict_from_url', lambda *_, **__: pytest.fail('it downloads'))
+    opt = parse_file(option_file())
+    opt['train']['perceptual_opt'] = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
+    check(opt, tmp_path)
+
+
+def test_an_experiments_folder_that_cannot_be_made(faults, tmp_path):
+    (tmp_path / 'experiments').write_text('a file')
+    assert f'{tmp_path / "experiments" / "tiny"} cannot be written' in faults()
