@@ -21,15 +21,20 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         MclirError: The file is missing or damaged, there are states but none that serves, or the ranks of a
             HistoryModel do not resume the same one.
     """
-    from basicsr.utils.registry import MODEL_REGISTRY
-
-    model = opt.get('model_type')
-    ours = model in MODEL_REGISTRY and getattr(MODEL_REGISTRY.get(model), 'resumes_exactly', False)
+    ours = is_ours(opt)
     state = _read_resume_state(opt, ours)
     if ours:
         position.begin(opt, state)
         stop.listen()
     return state
+
+
+def is_ours(opt: dict[str, Any]) -> bool:
+    """Whether the model of these options goes on bit for bit: HistoryModel, and what is derived from it."""
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    model = opt.get('model_type')
+    return model in MODEL_REGISTRY and getattr(MODEL_REGISTRY.get(model), 'resumes_exactly', False)
 
 
 def _read_resume_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:

@@ -1,0 +1,94 @@
+"""Repairs of how BasicSR's train.py reads its flags, resumes and reads its data."""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+from mclir_basicsr.compat.repair import Repair, is_wrapped, wrap
+from mclir_basicsr.errors import MclirError
+
+# load_resume_state of basicsr 1.4.2, its source without white space; a test compares it.
+_STOCK_RESUME = '95c84d9390d50e941c9a1080755cf802f2ab81b64e91174654d8300fc0e49857'
+
+
+def launch_option(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """torch.distributed.launch passes --local-rank since torch 2; BasicSR's parser knows --local_rank only."""
+    flags = (
+        arg.replace('--local-rank', '--local_rank', 1) if arg.startswith('--local-rank') else arg for arg in sys.argv
+    )
+    sys.argv = list(flags)
+    return original(*args, **kwargs)
+
+
+def _knows_one_spelling(parse_options: Any) -> bool:
+    code: CodeType = inspect.unwrap(parse_options).__code__
+    return '--local-rank' not in code.co_consts
+
+
+def script(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A script run as `python basicsr/train.py` has functions of its own beside those of basicsr.train."""
+    main = sys.modules['__main__']
+    function = getattr(main, 'load_resume_state', None)
+    # The function that this script's loop calls, not one that has nothing to do with BasicSR.
+    if getattr(function, '__globals__', {}).get('train_pipeline') is not None and not is_wrapped(function, resume):
+        main.load_resume_state = wrap(function, resume)  # type: ignore[attr-defined, arg-type]
+    return original(*args, **kwargs)
+
+
+def resume(original: Callable[..., Any], opt: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """load_resume_state fails without CUDA, looks in ./experiments only and does not name a damaged file."""
+    from mclir_basicsr.run.resume import is_ours, load_resume_state
+
+    if is_ours(opt) or _is_stock(original):
+        return load_resume_state(opt)
+    return original(opt, *args, **kwargs)  # a project's own, for a model that is not ours
+
+
+def _is_stock(function: Callable[..., Any]) -> bool:
+    """Whether this is load_resume_state as basicsr 1.4.2 has it, and calls BasicSR's check_resume."""
+    from basicsr.utils import check_resume
+
+    try:
+        source = ''.join(inspect.getsource(function).split())
+    except (OSError, TypeError):  # made without a file
+        return False
+    own = getattr(function, '__globals__', {}).get('check_resume')
+    return hashlib.sha256(source.encode()).hexdigest() == _STOCK_RESUME and own is check_resume
+
+
+def resumed_data(
+    original: Callable[..., Any], dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any
+) -> Any:
+    """A resumed run begins its epoch anew, and workers repeat one random stream every epoch; HistoryModel's go on."""
+    from mclir_basicsr.run.position import resumable_loader
+
+    if 'iterations_done' in dataset_opt:  # load_resume_state noted it: the training set of a HistoryModel
+        return resumable_loader(original, dataset, dataset_opt, *args, **kwargs)
+    return original(dataset, dataset_opt, *args, **kwargs)
+
+
+def unreadable_pair(original: Callable[..., Any], self: Any, index: int, *args: Any, **kwargs: Any) -> Any:
+    """PairedImageDataset does not name an image that is damaged or missing."""
+    try:
+        return original(self, index, *args, **kwargs)
+    except KeyError:  # of the options
+        raise
+    except Exception as error:
+        pair = ' and '.join(f'{side} {self.paths[index][f"{side}_path"]}' for side in ('lq', 'gt'))
+        none = isinstance(error, (AttributeError, TypeError))  # OpenCV and LMDB give None where there is no image
+        raise MclirError(
+            f'The pair {pair} (of {self.lq_folder} and {self.gt_folder}) cannot be used: an image is missing, '
+            f'damaged or of the wrong size{"" if none else f" ({error})"}. Replace it or take it out.'
+        ) from error
+
+
+REPAIRS = (
+    Repair('basicsr.utils.options', 'parse_options', launch_option, _knows_one_spelling),
+    Repair('basicsr.utils.options', 'parse_options', script),
+    Repair('basicsr.train', 'load_resume_state', resume),
+    Repair('basicsr.data', 'build_dataloader', resumed_data),
+    Repair('basicsr.data.paired_image_dataset:PairedImageDataset', '__getitem__', unreadable_pair),
+)
