@@ -1,12 +1,16 @@
 """The start-up hook: lets a stock BasicSR find the plugin without a line written by the user.
 
 BasicSR has no plugin mechanism. ``mclir_basicsr.pth`` in site-packages makes Python call :func:`install` at every
-start; it waits for ``import basicsr``, repairs what that needs and registers our classes right after it.
-Standard library only, and nothing heavy: every Python start pays for it. ``MCLIR_AUTOLOAD=0`` turns it off.
+start; it waits for ``import basicsr``, repairs what that needs and registers our classes right after it. Another
+project's copy of basicsr, old or in parts, is left as it is. ``MCLIR_AUTOLOAD=0`` turns it off.
+Standard library only, and nothing heavy: every Python start pays for it.
 """
 
 import os
 import sys
+
+# What we serve has these files, and a registry whose functions take a suffix: basicsr 1.4.2 and what is near it.
+_FILES = ('train.py', 'models/sr_model.py', 'data/paired_image_dataset.py', 'utils/options.py', 'utils/dist_util.py')
 
 TYPE_CHECKING = False  # see mclir_basicsr/__init__.py
 if TYPE_CHECKING:
@@ -18,6 +22,22 @@ def install() -> None:
     """Wait for ``import basicsr``."""
     if os.environ.get('MCLIR_AUTOLOAD') != '0' and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+def is_served(spec: 'Any') -> bool:
+    """Whether a basicsr is one that the plugin can join, told by its files; nothing is imported.
+
+    Args:
+        spec: Its module spec.
+    """
+    try:
+        from pathlib import Path  # not at the top: a Python start does not need it
+
+        home = Path(spec.submodule_search_locations[0])
+        takes_suffix = 'suffix=' in (home / 'utils' / 'registry.py').read_text(encoding='utf-8')
+        return takes_suffix and all((home / name).is_file() for name in _FILES)
+    except Exception:  # a bare folder, a zip file, whatever a finder of another package gives
+        return False
 
 
 class _Finder:
@@ -34,7 +54,7 @@ class _Finder:
             except Exception:  # Python asks the finder again after us, and tells the error where it comes from
                 return None
             if spec is not None:
-                if spec.loader is not None:  # a bare folder called basicsr has none
+                if spec.loader is not None and is_served(spec):
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
@@ -62,7 +82,18 @@ class _Loader:
 
 
 def _safely(step: str) -> None:
-    """Never let the plugin stop a program that only wanted BasicSR."""
+    """Never let the plugin stop a program that only wanted BasicSR, also where warnings are errors (``-W error``)."""
+    import warnings
+
+    if any(entry[0] == 'error' for entry in warnings.filters):
+        with warnings.catch_warnings():
+            warnings.simplefilter('default')
+            _take(step)
+    else:
+        _take(step)
+
+
+def _take(step: str) -> None:
     try:
         from mclir_basicsr import compat, plugin
 
@@ -73,4 +104,4 @@ def _safely(step: str) -> None:
     except Exception as error:  # whatever it is, the user shall read the cause
         import warnings
 
-        warnings.warn(f'mclir_basicsr is not registered with BasicSR: {type(error).__name__}: {error}', stacklevel=2)
+        warnings.warn(f'mclir_basicsr is not registered with BasicSR: {type(error).__name__}: {error}', stacklevel=3)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from mclir_basicsr import compat
+from mclir_basicsr import autoload, compat
 from mclir_basicsr.errors import MclirError
 
 _Entry = tuple[Any, Callable[..., Any]]  # a registry and a class
@@ -18,7 +18,7 @@ def register() -> None:
     before it are undone.
 
     Raises:
-        MclirError: Another package holds SPNLoss or HistoryModel, or this basicsr lacks what is to be repaired.
+        MclirError: Another package holds SPNLoss or HistoryModel, or this is a basicsr that the plugin does not serve.
         ImportError: BasicSR cannot be imported.
     """
     with ExitStack() as undo:
@@ -34,7 +34,13 @@ def register() -> None:
 
 def _look_up() -> list[_Entry]:
     """Import BasicSR and our classes, and see whether the names that must be ours are free."""
-    import basicsr  # noqa: F401  the whole of it: its parts are complete only then
+    import basicsr  # the whole of it: its parts are complete only then
+
+    if not autoload.is_served(basicsr.__spec__):
+        raise MclirError(
+            f'{basicsr.__spec__.origin or basicsr.__path__} is not BasicSR 1.4.2, but an older one or a part of it, as '
+            'other projects bring. Use BasicSR itself (pip install basicsr==1.4.2) where that copy does not come first.'
+        )
     from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
 
     from mclir_basicsr.archs.dehazeformer_arch import DehazeFormer
