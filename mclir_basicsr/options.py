@@ -202,6 +202,9 @@ class ValOptions(_Keys):
     )
     tile: TileOptions | None = Field(None, description='restore in overlapping tiles, e.g. {size: 128, overlap: 32}')
     self_ensemble: StrictBool = Field(False, description='mean over the 8 flips and transpositions')
+    at_start: StrictBool | None = Field(
+        None, description='validate before the first iteration too; default: where there is a pretrained network'
+    )
 
 
 class OwnOptions(_Keys):

@@ -134,7 +134,8 @@ def _positive(text: str) -> int:
 
 
 def _pipeline(name: str, flags: list[str]) -> int:
-    """Run BasicSR's train or test pipeline with the current folder as root."""
+    """Run BasicSR's train or test pipeline; ``--root DIR``: its experiments or results go there."""
+    flags, root = _own_flags(flags)
     opt = _option_file(flags)
     from mclir_basicsr.plugin import register
 
@@ -143,21 +144,30 @@ def _pipeline(name: str, flags: list[str]) -> int:
         from mclir_basicsr.check.preflight import check, check_test
 
         if name == 'train':
-            notes = check(opt, Path.cwd(), auto_resume='--auto_resume' in flags, here=True)
+            notes = check(opt, root, auto_resume='--auto_resume' in flags, here=True)
         else:
-            notes = check_test(opt, Path.cwd())
+            notes = check_test(opt, root)
         _say(*notes)
     sys.argv = [f'mclir {name}', *flags]
-    root = str(Path.cwd())
     if name == 'train':
         from basicsr.train import train_pipeline
 
-        train_pipeline(root)
+        train_pipeline(str(root))
     else:
         from basicsr.test import test_pipeline
 
-        test_pipeline(root)
+        test_pipeline(str(root))
     return 0
+
+
+def _own_flags(flags: list[str]) -> tuple[list[str], Path]:
+    """The flags that are BasicSR's, and the folder in which it is to make ``experiments`` and ``results``."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('--root', type=Path, default=Path())
+    own, theirs = parser.parse_known_args(flags)
+    if not own.root.is_dir():
+        raise MclirError(f'--root {own.root} is no folder.')
+    return theirs, own.root.absolute()
 
 
 def _option_file(flags: list[str]) -> dict[str, Any] | None:

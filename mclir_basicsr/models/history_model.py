@@ -125,11 +125,20 @@ class HistoryModel(SavingModel):
         """
         if stop.is_due(current_iter - 1, self.own.train.accumulate):
             self._heed_signal(current_iter - 1)
+        if current_iter == 1 and self._validates_at_start():
+            self.validate_at_start()
         begin_step(self.seed, self.opt['rank'], current_iter)
         # torch's schedulers go by the last rate and must not see the warm-up's.
         if self._torch_schedule and 1 < current_iter <= warmup_iter:
             self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
         super().update_learning_rate(current_iter, warmup_iter)
+
+    def _validates_at_start(self) -> bool:
+        """Whether ``val.at_start`` asks for it; by default it is right where a trained network is to become better."""
+        asked = self.own.val.at_start
+        if 'experiments_root' not in self.opt['path'] or not self.opt.get('val'):  # a loop of one's own; no validation
+            return False
+        return bool(self.opt['path'].get('pretrain_network_g')) if asked is None else asked
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and, but for a test without it, ``gt``."""

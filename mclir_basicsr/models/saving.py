@@ -10,8 +10,9 @@ from torch import distributed
 from torch.utils.data import DataLoader
 
 from mclir_basicsr.models.checkpoints import CheckpointModel
+from mclir_basicsr.models.validation import Measured
 from mclir_basicsr.options import OwnOptions
-from mclir_basicsr.run import retention, stop
+from mclir_basicsr.run import figures, retention, stop
 
 
 class _UntilAsked:
@@ -42,7 +43,7 @@ class SavingModel(CheckpointModel):
 
     def _validate_images(
         self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool
-    ) -> list[dict[str, float]]:
+    ) -> list[Measured]:
         """Metrics of each image; a run that was asked to stops before the next image, without any figure."""
         if not self.opt['is_train']:
             return super()._validate_images(loader, dataset, current_iter, save_img)
@@ -90,6 +91,8 @@ class SavingModel(CheckpointModel):
         if self.opt['rank'] == 0:
             for folder in ('models', 'training_states'):
                 retention.sweep(self._folder(folder))
+            if 'experiments_root' in self.opt['path']:  # not in a loop of one's own
+                figures.drop_after(self._folder('experiments_root'), resume_state['iter'])
 
     def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: Any) -> None:
         """Keep the best figure, and its network where ``train.keep.best`` is this metric of the first data set."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from basicsr.data import build_dataloader, build_dataset
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, imwrite, tensor2img
@@ -15,6 +16,9 @@ from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.inference import Tile, restore, tiles_change_means
 from mclir_basicsr.options import OwnOptions
+from mclir_basicsr.run import figures
+
+Measured = tuple[str, dict[str, float]]  # name of an image, and its metrics by name
 
 
 class ValidationModel(SRModel):
@@ -78,8 +82,8 @@ class ValidationModel(SRModel):
 
     def _validate_images(
         self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool
-    ) -> list[dict[str, float]]:
-        """Restore, save and measure each image: metrics by name for each."""
+    ) -> list[Measured]:
+        """Restore, save and measure each image."""
         metrics = self.opt['val'].get('metrics') or {}
         silent = not self.opt['val'].get('pbar', False) or self.opt['rank'] != 0
         values = []
@@ -93,9 +97,10 @@ class ValidationModel(SRModel):
                 del self.gt
             del self.lq, self.output, visuals
             torch.cuda.empty_cache()  # the next image may be of another size
+            image = Path(data['lq_path'][0]).stem
             if save_img:
-                imwrite(images['img'], str(self._image_path(Path(data['lq_path'][0]).stem, dataset, current_iter)))
-            values.append({name: calculate_metric(images, options) for name, options in metrics.items()})
+                imwrite(images['img'], str(self._image_path(image, dataset, current_iter)))
+            values.append((image, {name: calculate_metric(images, options) for name, options in metrics.items()}))
         return values
 
     def _image_path(self, image: str, dataset: str, current_iter: int | str) -> Path:
@@ -105,16 +110,35 @@ class ValidationModel(SRModel):
             return folder / image / f'{image}_{current_iter}.png'
         return folder / dataset / f'{image}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
 
-    def _conclude(self, values: list[dict[str, float]], dataset: str, current_iter: int | str, tb_logger: Any) -> None:
-        """Take the means, keep the best, and log them as BasicSR does."""
+    def _conclude(self, values: list[Measured], dataset: str, current_iter: int | str, tb_logger: Any) -> None:
+        """Keep the figures of the images, take their means, keep the best, and log them as BasicSR does."""
         metrics = self.opt['val'].get('metrics')
         if metrics is None:
             return
         if not values:
             raise MclirError(f'datasets: {dataset} holds no image to validate with. Check its dataroot_lq.')
-        self.metric_results = {name: sum(image[name] for image in values) / len(values) for name in metrics}
+        self.metric_results = {name: sum(found[name] for _, found in values) / len(values) for name in metrics}
         self._initialize_best_metric_results(dataset)
         for name, value in self.metric_results.items():
             self._update_best_metric_result(dataset, name, value, current_iter)
         if self.opt['rank'] == 0:
+            if self.opt['is_train'] and 'experiments_root' in self.opt['path']:  # which a loop of one's own lacks
+                self._note_figures(values, dataset, current_iter)
             self._log_validation_metric_values(current_iter, dataset, tb_logger)
+
+    def _note_figures(self, values: list[Measured], dataset: str, current_iter: int | str) -> None:
+        iteration = min(int(current_iter), int(self.opt['train']['total_iter']))  # BasicSR counts on behind the last
+        weights = 'params_ema' if hasattr(self, 'net_g_ema') else 'params'
+        folder = Path(self.opt['path']['experiments_root'])
+        figures.append(folder, [figures.Figure(iteration, dataset, image, found, weights) for image, found in values])
+
+    def validate_at_start(self) -> None:
+        """Measure the network that training starts from, on every data set of the option file; call it on every rank.
+
+        A run needs no loader for it: BasicSR's loop hands its own over at the validations that it begins.
+        """
+        for phase, options in self.opt['datasets'].items():
+            if phase.startswith('val'):
+                dataset = build_dataset(options)
+                loader = build_dataloader(dataset, options, self.opt['num_gpu'], self.opt['dist'])
+                self.validation(loader, 0, None, save_img=False)

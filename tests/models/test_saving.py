@@ -51,8 +51,8 @@ def test_the_best_network_is_that_of_the_first_data_set(options, tmp_path, bette
     for iteration, figures in enumerate(({'psnr': 30.0}, {'psnr': 31.0}, {'psnr': 29.0}), start=1):
         step(model, iteration)
         networks.append({key: value.clone() for key, value in model.net_g_ema.state_dict().items()})
-        model._conclude([figures], 'a', iteration, None)
-        model._conclude([{'psnr': 60.0 - figures['psnr']}], 'b', iteration, None)
+        model._conclude([('x', figures)], 'a', iteration, None)
+        model._conclude([('x', {'psnr': 60.0 - figures['psnr']})], 'b', iteration, None)
     saved = torch.load(tmp_path / 'models' / 'net_g_best.pth', weights_only=True)
     assert set(saved) == {'params', 'params_ema'}
     assert all(torch.equal(value, networks[best - 1][key]) for key, value in saved['params_ema'].items())
@@ -61,7 +61,7 @@ def test_the_best_network_is_that_of_the_first_data_set(options, tmp_path, bette
 
     # a resumed run knows it
     resumed = build_model(options(train=SPN | {'keep': {'best': 'psnr'}}, val=val, **VALIDATED))
-    resumed._conclude([{'psnr': 30.5}], 'a', 9, None)
+    resumed._conclude([('x', {'psnr': 30.5})], 'a', 9, None)
     assert json.loads((tmp_path / 'models' / 'net_g_best.json').read_text()) == record
 
 
