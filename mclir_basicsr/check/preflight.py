@@ -5,11 +5,11 @@ from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from mclir_basicsr.check import option_file, parts
+from mclir_basicsr.check import network, option_file, parts
 from mclir_basicsr.check.pairs import check_data_set
 from mclir_basicsr.errors import FaultsError, MclirError
+from mclir_basicsr.stand_in import stand_in
 
 Check = Callable[[], Sequence[str]]
 
@@ -41,6 +41,7 @@ def check(opt: dict[str, Any], root: Path, *, auto_resume: bool = False, here: b
         'numbers': partial(option_file.numbers, opt),
         'train': partial(parts.optimisation, opt),
         'losses': partial(parts.losses, opt),
+        'logger': partial(parts.loggers, opt),
     }
     return _examine(opt, experiment, checks, here=here)
 
@@ -64,19 +65,21 @@ def check_test(opt: dict[str, Any], root: Path) -> list[str]:
 
 
 def _examine(opt: dict[str, Any], folder: Path, checks: Mapping[str, Check], *, here: bool) -> list[str]:
+    import basicsr.utils.logger
+
     faults: list[str] = []
     notes: list[str] = []
     examinations: dict[str, Check] = {
         **checks,
         'names': partial(parts.names, opt),
         'num_gpu': partial(parts.device, opt, here),
-        'network_g': partial(parts.network, opt),
-        'path.resume_state': partial(parts.state, opt),
+        'network_g': partial(network.network, opt),
+        'path.resume_state': partial(network.state, opt),
         'experiments': partial(parts.folder, folder),
         **{f'datasets.{phase}': partial(check_data_set, opt, phase) for phase in opt['datasets']},
     }
     # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
-    with mock.patch.dict('basicsr.utils.logger.initialized_logger', {'basicsr': True}):
+    with stand_in(basicsr.utils.logger, initialized_logger={'basicsr': True}):
         for name, part in examinations.items():
             try:
                 notes += part()
