@@ -1,33 +1,52 @@
-"""An attribute that is another for a while."""
+"""Another value in the place of an attribute, and the former one back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_INHERITED = object()
 
-@contextmanager
-def stand_in(owner: Any, **attributes: Any) -> Iterator[None]:
-    """Give a module, class or object other attributes, and put its own back behind the block, whatever happens there.
+
+def put(owner: Any, attribute: str, value: Any) -> Callable[[], None]:
+    """Set an attribute that exists.
 
     Args:
-        owner: Whose attributes; it must have each of them itself.
-        attributes: By name, what stands in.
+        owner: A module, class or object.
+        attribute: Its name.
+        value: What takes its place.
+
+    Returns:
+        A function that puts back what was there, also where that was inherited or a static method.
 
     Raises:
-        AttributeError: The owner lacks one of them; then nothing is changed.
+        AttributeError: The owner has no such attribute, which a value under that name could not stand in for.
+    """
+    getattr(owner, attribute)
+    before = vars(owner).get(attribute, _INHERITED)  # not the value, which for a static method is another object
+    setattr(owner, attribute, value)
+
+    def put_back() -> None:
+        if before is _INHERITED:
+            delattr(owner, attribute)
+        else:
+            setattr(owner, attribute, before)
+
+    return put_back
+
+
+@contextmanager
+def stand_in(owner: Any, attribute: str, value: Any) -> Iterator[None]:
+    """:func:`put` for the time of a ``with`` block, however that ends.
 
     >>> import math
-    >>> with stand_in(math, pi=3):
+    >>> with stand_in(math, 'pi', 3):
     ...     math.pi
     3
-    >>> round(math.pi, 2)
-    3.14
+    >>> math.pi > 3
+    True
     """
-    before = {name: getattr(owner, name) for name in attributes}
+    put_back = put(owner, attribute, value)
     try:
-        for name, value in attributes.items():
-            setattr(owner, name, value)
         yield
     finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
+        put_back()

@@ -25,7 +25,7 @@ def losses(opt: dict[str, Any]) -> list[str]:
     is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel')
     if is_sr and not (train.get('pixel_opt') or train.get('perceptual_opt')):
         faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
-    with stand_in(basic_loss, VGGFeatureExtractor=_vgg_without_weights):
+    with stand_in(basic_loss, 'VGGFeatureExtractor', _vgg_without_weights):
         for key, block in train.items():
             if key.endswith('_opt') and key != 'spn_opt':
                 try:

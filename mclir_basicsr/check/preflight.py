@@ -79,7 +79,7 @@ def _examine(opt: dict[str, Any], folder: Path, checks: Mapping[str, Check], *, 
         **{f'datasets.{phase}': partial(check_data_set, opt, phase) for phase in opt['datasets']},
     }
     # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
-    with stand_in(basicsr.utils.logger, initialized_logger={'basicsr': True}):
+    with stand_in(basicsr.utils.logger, 'initialized_logger', {'basicsr': True}):
         for name, part in examinations.items():
             try:
                 notes += part()
