@@ -322,7 +322,7 @@ CASES = (
     Case('no number of workers', CHECK, (drop('datasets:train:num_worker_per_gpu'),), 'num_worker_per_gpu'),
     Case('wrong prefetch mode', CHECK, (data(prefetch_mode='gpu'),), 'prefetch_mode'),
     Case('unknown io_backend', CHECK, (data(io_backend={'type': 'zip'}),), 'Backend zip is not supported'),
-    Case('file among the images that is none', TRAIN, (write('pairs/gt/000.png', 'x'),), '000.png: no image'),
+    Case('file among the images that is none', TRAIN, (write('pairs/gt/000.png', 'x'),), '000.png is no image'),
     Case('damaged image, the first', TRAIN, (cut('pairs/gt/000.png', 0.5),), 'pairs/gt/000.png'),
     Case('damaged image, another', TRAIN, (cut('pairs/gt/001.png', 0.5),), 'pairs/gt/001.png', training=True),
     Case('damaged image, read by a worker', TRAIN, (cut('pairs/gt/001.png', 0.5), data(num_worker_per_gpu=1)),

@@ -68,9 +68,18 @@ def check_scale(net: nn.Module, opt: dict[str, Any]) -> None:
         )
 
 
-def state(opt: dict[str, Any]) -> list[str]:
-    """Read the state of ``path.resume_state``."""
-    state = opt['path'].get('resume_state')
-    if state:
-        load_resume_state({'auto_resume': False, 'path': {'resume_state': str(expand('path.resume_state', state))}})
-    return []
+def state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """What the state to resume says of the run that wrote it: ``iter`` and ``schedulers``; None for a new run.
+
+    Args:
+        opt: The option file, with ``auto_resume`` and the folders of the experiment in ``path`` as BasicSR's parser
+            completes it.
+
+    Raises:
+        MclirError: The state is missing or damaged.
+    """
+    path = {key: opt['path'].get(key) for key in ('resume_state', 'training_states', 'models')}
+    if path['resume_state']:
+        path['resume_state'] = str(expand('path.resume_state', path['resume_state']))
+    read = load_resume_state({'auto_resume': opt.get('auto_resume', False), 'path': path})
+    return None if read is None else {key: read.get(key) for key in ('iter', 'schedulers')}
