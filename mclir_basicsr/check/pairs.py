@@ -65,7 +65,7 @@ def _images(opt: Mapping[str, Any], phase: str, where: str, block: dict[str, Any
     compared = sorted(paths)[:: -(-len(paths) // MOST) or 1]
     faults = list(_size_faults(compared, block, metrics)) if compared else []
     if faults:
-        more = [f'{where}: and {len(faults) - _SHOWN} more such pairs.'] if len(faults) > _SHOWN else []
+        more = [f'{where}: and {len(faults) - _SHOWN} more such faults.'] if len(faults) > _SHOWN else []
         raise FaultsError([f'{where}: {fault}' for fault in faults[:_SHOWN]] + more)
     sample = data[0]
     if metrics and isinstance(sample, Mapping) and 'gt' not in sample and (fault := without_gt(opt, phase)):

@@ -6,9 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mclir_basicsr.check import metrics, network, option_file, parts, schedule
 from mclir_basicsr.check.pairs import check_data_set
 from mclir_basicsr.check.trial import try_out
+from mclir_basicsr.check.untouched import untouched
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.stand_in import stand_in
 
@@ -108,8 +111,9 @@ def _examine(
         except Exception as error:  # whatever BasicSR or a class of the user's raises on what it is given
             faults.append(f'{name} cannot be used: {type(error).__name__}: {error}')
 
+    on_gpu = opt['num_gpu'] != 0 and torch.cuda.is_available()
     # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
-    with stand_in(basicsr.utils.logger, 'initialized_logger', {'basicsr': True}):
+    with untouched(on_gpu), stand_in(basicsr.utils.logger, 'initialized_logger', {'basicsr': True}):
         for name, part in examinations.items():
             look(name, part)
         if last is not None and not faults:

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from mclir_basicsr.check.trial_validation import sentence, validate
-from mclir_basicsr.check.untouched import untouched
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import imagenet_file
 
@@ -26,9 +25,9 @@ _SECONDS = 60.0  # behind which no further val set is begun
 def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str]:
     """Train one batch of at most two samples, and restore and measure one image of each val set.
 
-    The model is that of the run, on its device, and goes as it came: nothing is written, random generators stand where
-    they stood. It may fetch the ImageNet weights that the run needs. ``train.compile`` is left out, whose compiler
-    alone is tried, and ``accumulate`` and ``history.start_iter``, so that the batch meets all terms.
+    The model is that of the run, on its device. Nothing is written, but the ImageNet weights that the run needs are
+    fetched. Of ``train.compile`` the compiler alone is tried; ``accumulate`` and ``history.start_iter`` are left out,
+    so that the batch meets all terms. Random generators move: call it within ``untouched``.
 
     Args:
         opt: An option file without other faults, its data sets completed as BasicSR's parser does.
@@ -43,15 +42,12 @@ def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str
     """
     start, on_gpu = time.monotonic(), opt['num_gpu'] != 0 and torch.cuda.is_available()
     options = _as_run(opt, experiment, on_gpu)
-    with untouched(on_gpu):
-        try:
-            said = _try(options, start)
-        except FaultsError:
+    try:
+        said = _try(options, start)
+    except Exception as error:
+        if here or on_gpu or opt['num_gpu'] == 0 or not _asks_for_gpu(error):
             raise
-        except Exception as error:
-            if here or on_gpu or opt['num_gpu'] == 0 or not _asks_for_gpu(error):
-                raise
-            return [f'Not tried: {opt["model_type"]} needs a GPU, and torch sees none here ({error}).']
+        return [f'Not tried: {opt["model_type"]} needs a GPU, and torch sees none here ({error})']
     return [f'Tried on the {"GPU" if on_gpu else "CPU"}, in {time.monotonic() - start:.1f} s: {said}']
 
 
@@ -158,13 +154,12 @@ def _network(model: Any, batch: Any) -> None:
             'that this data set is made for.'
         )
     lq, gt = batch['lq'].to(model.device), batch['gt']
-    given = f'lq of datasets.train, {_shape(lq)}'
+    given = f'lq of datasets.train, {_shape(lq)}' + (' (color: y)' if block.get('color') == 'y' else '')
     try:
         output = model.get_bare_model(model.net_g)(lq)
     except Exception as error:  # whatever a network raises
-        hint = ' (color: y gives one channel)' if block.get('color') == 'y' else ''
         raise MclirError(
-            f'network_g: {kind} cannot take {given}{hint}: {sentence(error)} Correct network_g or datasets.train.'
+            f'network_g: {kind} cannot take {given}: {sentence(error)} Correct network_g or datasets.train.'
         ) from error
     if not isinstance(output, Tensor):
         what = f'{type(output).__name__} of {len(output)}' if hasattr(output, '__len__') else type(output).__name__
