@@ -60,14 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
 
     commands.add_parser(
-        'train', help="train as `python basicsr/train.py` does, with BasicSR's own flags: -opt FILE ..."
+        'train', help="train as `python basicsr/train.py` does, with BasicSR's own flags (-opt FILE ...) and --fast"
     )
     commands.add_parser('test', help="test as `python basicsr/test.py` does, with BasicSR's own flags: -opt FILE")
 
     check = commands.add_parser(
-        'check', help='examine a training option file: keys, network, checkpoint, data, folders'
+        'check', help='examine a training option file: keys, network, checkpoint, data, folders; then try a step of it'
     )
     check.add_argument('-opt', type=Path, required=True, metavar='FILE', help='option file')
+    check.add_argument('--fast', action='store_true', help='leave out the trial of one batch and one image')
     check.set_defaults(run=_check)
 
     enable = commands.add_parser('enable', help='turn a BasicSR option file into an SPN retraining')
@@ -135,7 +136,7 @@ def _positive(text: str) -> int:
 
 def _pipeline(name: str, flags: list[str]) -> int:
     """Run BasicSR's train or test pipeline; ``--root DIR``: its experiments or results go there."""
-    flags, root = _own_flags(flags)
+    flags, root, fast = _own_flags(flags)
     opt = _option_file(flags)
     from mclir_basicsr.plugin import register
 
@@ -144,7 +145,7 @@ def _pipeline(name: str, flags: list[str]) -> int:
         from mclir_basicsr.check.preflight import check, check_test
 
         if name == 'train':
-            notes = check(opt, root, auto_resume='--auto_resume' in flags, here=True)
+            notes = check(opt, root, auto_resume='--auto_resume' in flags, here=True, fast=fast)
         else:
             notes = check_test(opt, root)
         _say(*notes)
@@ -160,14 +161,15 @@ def _pipeline(name: str, flags: list[str]) -> int:
     return 0
 
 
-def _own_flags(flags: list[str]) -> tuple[list[str], Path]:
-    """The flags that are BasicSR's, and the folder in which it is to make ``experiments`` and ``results``."""
+def _own_flags(flags: list[str]) -> tuple[list[str], Path, bool]:
+    """BasicSR's flags, the folder in which it is to make ``experiments`` and ``results``, and whether not to try."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument('--root', type=Path, default=Path())
+    parser.add_argument('--fast', action='store_true')
     own, theirs = parser.parse_known_args(flags)
     if not own.root.is_dir():
         raise MclirError(f'--root {own.root} is no folder.')
-    return theirs, own.root.absolute()
+    return theirs, own.root.absolute(), own.fast
 
 
 def _option_file(flags: list[str]) -> dict[str, Any] | None:
@@ -201,7 +203,7 @@ def _check(options: argparse.Namespace) -> int:
     register()
     from mclir_basicsr.check.preflight import check
 
-    _say(*check(opt, Path.cwd()), f'{options.opt} can be trained with.')
+    _say(*check(opt, Path.cwd(), fast=options.fast), f'{options.opt} can be trained with.')
     return 0
 
 
