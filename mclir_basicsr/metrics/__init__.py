@@ -1,1 +1,1 @@
-"""What validation measures; knows neither torch nor BasicSR."""
+"""What validation measures."""
