@@ -7,6 +7,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import nn
 
+from mclir_basicsr.copies import fitted
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
 from mclir_basicsr.files.weights import misfit, read_weights
@@ -48,6 +49,8 @@ class CheckpointModel(ValidationModel):
             asked, used = (key or 'a bare state dict' for key in (param_key, entry))
             logger.info(f'Loading: {asked} does not exist, use {used}.')
         logger.info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{entry}].')
+        if self.opt['path'].get('resume_state'):  # the run's own file
+            weights = fitted(net, weights, load_path)
         self._print_different_keys_loading(net, weights, strict)
         try:
             net.load_state_dict(weights, strict=strict)

@@ -11,7 +11,7 @@ def parameters():
     return [torch.nn.Parameter(torch.zeros(2, 2))]
 
 
-@pytest.mark.parametrize('name', [name for name in OPTIMIZERS if name != 'SparseAdam'])
+@pytest.mark.parametrize('name', OPTIMIZERS)
 def test_any_optimizer_of_torch(name):
     params = parameters()
     optimizer = make_optimizer(name, params, lr=0.1)
