@@ -42,7 +42,8 @@ def move(target: nn.Module, source: nn.Module, keep: float, fetch: Callable[[Ten
 @torch.no_grad()
 def lerp(targets: list[Tensor], sources: list[Tensor], share: float) -> None:
     """``target <- target + share * (source - target)``, in place."""
-    torch._foreach_lerp_(targets, sources, share)
+    if targets:  # torch takes no empty list
+        torch._foreach_lerp_(targets, sources, share)
 
 
 @torch.no_grad()

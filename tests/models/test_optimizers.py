@@ -47,6 +47,7 @@ def test_any_scheduler_of_torch(name):
     ('make', 'arguments', 'message'),
     [
         (make_optimizer, ('AdamV', parameters(), 0.1), 'train.optim_g.type: AdamV cannot be used; did you mean Adam'),
+        (make_optimizer, ('SparseAdam', parameters(), 0.1), 'SparseAdam cannot be used; did you mean (?!SparseAdam)'),
         (make_optimizer, ('LBFGS', parameters(), 0.1), 'LBFGS cannot be used; (?!did you mean LBFGS)'),
         (make_scheduler, ('CosineAnnealing', None), 'did you mean CosineAnnealingLR'),
         (make_scheduler, ('ReduceLROnPlateau', None), 'train.scheduler.type: ReduceLROnPlateau cannot be used'),
