@@ -46,6 +46,15 @@ class ModelHistory(nn.Module):
 
     Raises:
         MclirError: Values outside these ranges, or lists whose length is not the number of negatives.
+
+    >>> net = nn.Conv2d(3, 3, 3, padding=1)
+    >>> history = ModelHistory(net, interval=[2, 3], start=0)
+    >>> history(torch.rand(1, 3, 8, 8)).shape
+    torch.Size([2, 1, 3, 8, 8])
+    >>> for iteration in range(1, 7):  # each behind its optimizer step
+    ...     history.refresh(net, iteration)
+    >>> history.refreshes
+    [3, 2]
     """
 
     def __init__(

@@ -72,6 +72,10 @@ def restore(
             output is not the same whole multiple of its input in both directions.
         MclirError: ``tile.size`` is not a multiple of ``pad_multiple``, less than ``min_side`` or not the size that the
             network takes; or the image, or a tile that cannot be halved, does not fit into memory.
+
+    >>> net = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 12, 1), nn.PixelShuffle(2), nn.Upsample(scale_factor=2))
+    >>> restore(net, torch.rand(1, 3, 30, 21), pad_multiple=4).shape
+    torch.Size([1, 3, 30, 21])
     """
     given: dict[str, Any] = {'pad_multiple': pad_multiple, 'min_side': min_side, 'square': square}
     needs = needs_of(net)._replace(**{name: value for name, value in given.items() if value is not None})

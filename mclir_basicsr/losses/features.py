@@ -75,6 +75,10 @@ class VGGFeatures(nn.Module):
 
     Raises:
         MclirError: An unknown vgg_type or layer, or weights that cannot be had or do not fit.
+
+    >>> features = VGGFeatures(['relu1_2', 'pool1'], weights='random')(torch.rand(1, 3, 16, 16))
+    >>> {name: tuple(x.shape) for name, x in features.items()}
+    {'relu1_2': (1, 64, 16, 16), 'pool1': (1, 64, 8, 8)}
     """
 
     mean: Tensor

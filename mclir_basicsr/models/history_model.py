@@ -43,6 +43,21 @@ class HistoryModel(SavingModel):
 
     Raises:
         MclirError: Option keys (see options.py), a pretrained file or a resumed state that cannot be used.
+
+    >>> model = HistoryModel({
+    ...     'num_gpu': 0, 'is_train': True, 'dist': False, 'rank': 0, 'path': {}, 'logger': {'print_freq': 1},
+    ...     'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
+    ...     'train': {
+    ...         'optim_g': {'type': 'Adam', 'lr': 1e-3}, 'scheduler': {'type': 'MultiStepLR', 'milestones': [9]},
+    ...         'pixel_opt': {'type': 'L1Loss'}, 'history': {'interval': [1]},
+    ...         'spn_opt': {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}},
+    ...     },
+    ... })
+    >>> model.update_learning_rate(1)
+    >>> model.feed_data({'lq': torch.rand(1, 3, 8, 8), 'gt': torch.rand(1, 3, 16, 16)})
+    >>> model.optimize_parameters(1)
+    >>> list(model.get_current_log())
+    ['l_pix', 'l_spn', 'spn_dist', 'spn_ratio', 'neg_refresh']
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -198,9 +213,10 @@ class HistoryModel(SavingModel):
         """Forward and backward pass of one batch."""
         negatives = None
         if self.history is not None and current_iter >= self._spn_from:
-            negatives = self.history(self.lq)  # before net_g's forward pass, whose activations then take no memory yet
+            # (K, N, C, H, W), before net_g's forward pass, whose activations then take no memory yet
+            negatives = self.history(self.lq)
         with self._autocast():
-            self.output = self._forward(self.lq)
+            self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
         output = self.output.float()
         terms = self._reconstruction_terms(output)
         l_total = functools.reduce(torch.add, terms.values())

@@ -17,6 +17,12 @@ class Pictures:
 
     Attributes:
         owners: The image that has each place, by folder and name.
+
+    >>> pictures = Pictures()
+    >>> for lq_path, dataset in (('Set5/a.png', 'Set5'), ('Set14/a.png', 'Set14')):
+    ...     print(pictures.in_training(Path('visualization'), lq_path, dataset, 100).as_posix())
+    visualization/a/a_100.png
+    visualization/Set14_a/Set14_a_100.png
     """
 
     def __init__(self) -> None:
