@@ -61,7 +61,7 @@ def test_a_metric_that_is_nan_is_named(caplog, monkeypatch, side, metric):
     monkeypatch.setattr(get_root_logger(), 'propagate', True)
     black = np.zeros((side, side, 3), dtype=np.uint8)
     with np.errstate(all='ignore'):
-        values = [measure({'img': black, 'img2': black + 1}, {'m': metric}, 'x') for _ in range(2)]
+        values = [('x', measure({'img': black, 'img2': black + 1}, {'m': metric}, 'x'))] * 2
     assert np.isnan(means(values, {'m': metric}, 'small')['m'])
     assert f'val.metrics.m ({metric["type"]}) is nan for 2 of 2 images of small' in caplog.text
     assert '11 pixels' in caplog.text
