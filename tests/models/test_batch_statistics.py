@@ -8,6 +8,7 @@ from basicsr.models import build_model
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.registry import ARCH_REGISTRY
 from test_history_model import SPN, equal, step
+from test_normalised_images import loader
 from test_trust import NAN_LQ, WithBatchNorm
 from torch import nn
 
@@ -130,3 +131,12 @@ def test_weight_norm_networks_train_refresh_and_resume(options, tmp_path, way):
     model, resumed = run_and_resume(options, tmp_path, {'type': 'WithWeightNorm', 'way': way})
     assert equal(resumed.net_g.state_dict(), model.net_g.state_dict())
     assert sum(model.history.refreshes) == 4
+
+
+def test_all_ranks_validate_with_the_batch_statistics_of_the_first(options, write_pairs, monkeypatch):
+    """Each has statistics of its own batches; the figures must be those of one process."""
+    model = build_model(options(**BATCH_NORM))
+    of_first = {id(buffer): torch.full_like(buffer, 2) for buffer in model.net_g_ema.buffers()}
+    monkeypatch.setattr('mclir_basicsr.ranks.of_first', lambda buffer: of_first[id(buffer)])
+    model.dist_validation(loader(write_pairs()), 1, None, save_img=False)
+    assert [float(buffer.flatten()[0]) for buffer in model.net_g_ema.buffers()] == [2, 2, 2]
