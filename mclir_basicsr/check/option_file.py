@@ -8,7 +8,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import VGGFeatures
-from mclir_basicsr.options import TrainOptions, is_number_in_text, read_options, shown
+from mclir_basicsr.options import TrainOptions, read_options
+from mclir_basicsr.options.faults import is_number_in_text, shown
 
 # What BasicSR takes for granted in the blocks that are there.
 ALWAYS = {
