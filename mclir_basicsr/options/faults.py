@@ -39,7 +39,10 @@ def shown(value: Any) -> str:
     """A value that is not what it should be, for a message; a number in text says how it is written."""
     if not is_number_in_text(value):
         return repr(value)
-    return f'{value!r}, text to YAML: write {f"!!float {value}" if "e" in value.lower() else value} without quotes'
+    number, written = float(value), value
+    if 'e' in value.lower():  # a whole number is best written out, since some keys take no other
+        written = f'{number:.0f}' if number.is_integer() and abs(number) < 1e9 else f'!!float {value}'
+    return f'{value!r}, text to YAML: write {written} without quotes'
 
 
 def _struct_at(path: tuple[Any, ...]) -> type[BaseModel]:

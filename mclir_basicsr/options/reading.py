@@ -1,63 +1,52 @@
-"""Check the keys of an option file."""
+"""Check the keys of an option file, and the values of those that are ours."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from mclir_basicsr.errors import MclirError, did_you_mean
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options.faults import explain
+from mclir_basicsr.options.known import unread_keys
 from mclir_basicsr.options.structs import OwnOptions, TrainOptions, ValOptions
-
-# What BasicSR 1.4.2 reads in the blocks that it shares with us.
-BASICSR_KEYS = {
-    'train': {
-        'ema_decay', 'optim_g', 'optim_d', 'scheduler', 'total_iter', 'warmup_iter', 'pixel_opt', 'perceptual_opt',
-        'gan_opt', 'ldl_opt', 'net_d_iters', 'net_d_init_iters', 'fix_flow', 'flow_lr_mul',
-    },
-    'val': {'val_freq', 'save_img', 'suffix', 'metrics', 'pbar'},
-}  # fmt: skip
-
-
-_OF_FORKS = {'complie'}  # the reference's option files have it, and nothing ever read it
+from mclir_basicsr.options.texts import text_faults
 
 
 def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
-    """Check our keys of a parsed option file.
+    """Check the option file of a HistoryModel: every key, and the values of ours.
 
     Args:
-        opt: The whole option file as BasicSR parsed it.
+        opt: The whole option file, parsed by us or by BasicSR.
 
     Returns:
-        The typed options, and a warning for each key of ``train`` and ``val`` that neither BasicSR nor we read.
+        The typed options, and a note for each key that nothing reads and that has no effect.
 
     Raises:
-        MclirError: One message with every fault: unknown keys with the nearest valid ones, wrong types, impossible
-            values, and keys of ``train`` or ``val`` that look like a misspelling of ours.
+        MclirError: One message with every fault: unknown keys with the nearest valid ones, keys of a discriminator,
+            wrong types, impossible values, and numbers or truth values that YAML read as text.
     """
-    faults, warnings, own = [], [], {}
-    for block, struct in (('train', TrainOptions), ('val', ValOptions)):
-        given = opt.get(block) or {}
-        own[block] = {key: value for key, value in given.items() if key in struct.model_fields}
-        for key in sorted(map(str, given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block])):
-            question = did_you_mean(key, struct.model_fields, most=1, cutoff=0.7)
-            if question and key not in _OF_FORKS:
-                faults.append(f'{block}.{key}: unknown key; {question}')
-            else:
-                warnings.append(f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.')
+    faults, notes = unread_keys(opt, ours=True)
+    own = {
+        block: {key: value for key, value in (opt.get(block) or {}).items() if key in struct.model_fields}
+        for block, struct in (('train', TrainOptions), ('val', ValOptions))
+    }
     try:
         options = OwnOptions.model_validate(own)
     except ValidationError as error:
         faults += explain(error)
     else:
-        best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
-        every, save = options.train.accumulate, (opt.get('logger') or {}).get('save_checkpoint_freq')
-        if isinstance(save, (int, float)) and save % every:
-            faults.append(
-                f'train.accumulate: logger.save_checkpoint_freq must be a multiple of {every}, but is {save}.'
-            )
-        if best is not None and best not in metrics:
-            faults.append(f'train.keep.best: {best} is none of val.metrics, which are {", ".join(metrics) or "empty"}.')
+        faults += _disagreements(options, opt)
+    faults += text_faults(opt)
     if faults:
         raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
-    return options, warnings
+    return options, notes
+
+
+def _disagreements(options: OwnOptions, opt: Mapping[str, Any]) -> Iterator[str]:
+    """What of ours does not go together with values of BasicSR's keys."""
+    every, save = options.train.accumulate, (opt.get('logger') or {}).get('save_checkpoint_freq')
+    if isinstance(save, (int, float)) and save % every:
+        yield f'train.accumulate: logger.save_checkpoint_freq must be a multiple of {every}, but is {save}.'
+    best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
+    if best is not None and best not in metrics:
+        yield f'train.keep.best: {best} is none of val.metrics, which are {", ".join(metrics) or "empty"}.'
