@@ -101,7 +101,10 @@ def keys(opt: dict[str, Any], *, training: bool = True) -> list[str]:
         raise FaultsError(str(error).split('\n  ')[1:]) from error
     spn = own.train.spn_opt
     if training and spn is not None and spn.weights not in ('imagenet', 'random'):
-        VGGFeatures(spn.layer_weights, spn.vgg_type, weights=spn.weights)
+        try:
+            VGGFeatures(spn.layer_weights, spn.vgg_type, weights=spn.weights)
+        except MclirError as error:
+            raise MclirError(f'train.spn_opt: {error}') from error
     return warnings
 
 

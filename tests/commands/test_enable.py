@@ -139,7 +139,7 @@ def test_untouched_keys_load_to_the_same_values_in_the_same_order(convert):
 
 
 def test_the_new_blocks_are_the_published_settings_behind_the_pixel_loss(convert):
-    text, values, _ = convert(PLAIN.replace('  note: 2e-4     # a string to BasicSR\'s YAML 1.1\n', ''))
+    text, values, _ = convert(PLAIN.replace("  note: 2e-4     # a string to BasicSR's YAML 1.1\n", ''))
     options, warnings = read_options(values)
     assert options.train.spn_opt == SPNOptions()
     assert options.train.history == HistoryOptions(interval=[100, 200, 500, 1000], decay=0.1, start=0.1)

@@ -5,6 +5,7 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode
 
 from mclir_basicsr.commands.enable.option_text import entries
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options import read_options
 
 # Plain ASCII: a BasicSR without this plugin opens option files in the encoding of the locale.
@@ -49,7 +50,11 @@ def defaults(
         notes.append(f'neg_start {start}: history.start takes one number, the first was kept.')
     if adaptive and values.get('decay', 0.001) != 0.001:
         notes.append(f'history.decay {values["decay"]} is that of the file; the adaptive reference runs with 0.001.')
-    own = read_options({'train': {'spn_opt': {}, 'history': values}})[0].model_dump()['train']
+    try:
+        own = read_options({'train': {'spn_opt': {}, 'history': values}})[0].model_dump()['train']
+    except MclirError as error:
+        faults = str(error).split('\n  ')[1:]
+        raise MclirError('\n  '.join(['neg_iter, neg_decay and neg_start become train.history:', *faults])) from error
     spn_keys = ('type', 'loss_weight', 'vgg_type', 'layer_weights', 'criterion', 'weights')
     history = {key: own['history'][key] for key in (*keys, 'decay', 'start')}
     when = f'above spread {history["threshold"]}' if adaptive else f'every {history["interval"]} iterations'
