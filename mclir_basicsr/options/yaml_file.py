@@ -1,6 +1,7 @@
 """Option files as text: read whole as UTF-8, no key twice, and changed as ``--force_yml`` does."""
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -20,8 +21,7 @@ def parse_file(path: Path) -> dict[str, Any]:
             stands in it twice.
     """
     try:
-        text = path.read_bytes().decode('utf-8-sig')
-        node, content = _loaded(text)
+        content = _load(path.read_bytes().decode('utf-8-sig'), str(path))
     except OSError as error:
         raise MclirError(f'There is no option file {path} that can be read ({error.strerror}).') from error
     except UnicodeDecodeError as error:
@@ -31,19 +31,19 @@ def parse_file(path: Path) -> dict[str, Any]:
         ) from error
     except yaml.YAMLError as error:
         raise MclirError(f'{path} is no YAML: {error}') from error
-    refuse_doubled_keys(str(path), node)
     if not isinstance(content, dict):
         held = 'nothing' if content is None else type(content).__name__
         raise MclirError(f'{path} is no option file: it holds {held} instead of "key: value" lines.')
     return content
 
 
-def _loaded(text: str) -> tuple[Any, Any]:
-    """The nodes of a YAML document, and what they stand for."""
+def _load(text: str, name: str) -> Any:
+    """What a YAML document holds, of that name for messages."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        return node, None if node is None else loader.construct_document(node)
+        refuse_doubled_keys(name, node)  # before << is resolved: it adds keys to a block
+        return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
 
@@ -65,9 +65,9 @@ def refuse_doubled_keys(name: str, root: Any) -> None:
 
 def _doubled(root: Any) -> Iterator[tuple[str, int, int]]:
     """Path and both lines of each key that a block has twice."""
-    waiting, seen = [('', root)], set()
+    waiting, seen = deque([('', root)]), set()
     while waiting:
-        path, node = waiting.pop()
+        path, node = waiting.popleft()
         if node is None or id(node) in seen:  # an alias is its anchor's node once more
             continue
         seen.add(id(node))
@@ -128,8 +128,7 @@ def force(opt: dict[str, Any], entries: Sequence[str]) -> dict[str, Any]:
         if not is_given or not isinstance(block, dict):
             raise MclirError(f'--force_yml {entry}: write block:key=value, with blocks that the option file has.')
         try:
-            node, block[key] = _loaded(value)
+            block[key] = _load(value, f'--force_yml {entry}')
         except yaml.YAMLError as error:
             raise MclirError(f'--force_yml {entry}: the value is no YAML: {error}') from error
-        refuse_doubled_keys(f'--force_yml {entry}', node)
     return opt

@@ -308,7 +308,7 @@ def test_what_is_out_of_bounds_is_refused_by_its_name(path, data):
 
 
 def test_the_reference_page_is_up_to_date():
-    page = Path(__file__).parents[1] / 'docs' / 'options.md'
+    page = Path(__file__).parents[2] / 'docs' / 'options.md'
     assert page.read_text(encoding='utf-8') == reference_page(), (
         'write it again from mclir_basicsr.options.reference_page()'
     )
