@@ -145,7 +145,7 @@ def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn
             {key: state[f'features.{key}'] for key in wanted if f'features.{key}' in state}, strict=False
         )
     except RuntimeError as error:
-        raise MclirError(f'{source} does not fit vgg_type {vgg_type}: {error}') from error
+        raise MclirError(f'{source} does not fit {vgg_type} (vgg_type): {error}') from error
     return features
 
 

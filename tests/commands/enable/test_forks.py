@@ -114,7 +114,11 @@ def test_empty_reference_keys_give_the_defaults(convert):
     ('old', 'new', 'message'),
     [
         ('neg_start: 0.3', 'neg_start: some', r'line 25: neg_start must be a number'),
-        ('neg_iter: [50, 75, 80]', 'neg_iter: [50, 0]', 'history.interval'),
+        (
+            'neg_iter: [50, 75, 80]',
+            'neg_iter: [50, 0]',
+            'neg_iter, neg_decay and neg_start become train.history:\n.*history.interval',
+        ),
         ('neg_start: 0.3', 'neg_start: 3', 'history.start'),
         ('neg_start: 0.3', 'neg_start: {a: 1}', 'neg_start must be a number'),
         ('neg_start: 0.3', 'neg_start: &s 0.3\n    other: *s', 'after the edit.*alias'),

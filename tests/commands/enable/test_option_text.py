@@ -60,6 +60,8 @@ def test_written_values_read_back(value):
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
+        ('scale: 2', 'scale: 2\nscale: 4', r'scale stands in line 4 and again in line 5'),
+        ('  ema_decay', '  total_iter: 1\n  ema_decay', r'train\.total_iter stands in line 28 and again in line 37'),
         ('scale: 2', 'scale: [2\nb: 3', r'in\.yml, line 5, column 2: not valid YAML'),
         ('scale: 2', 'scale:\n\t2', 'line 5.*not valid YAML'),
         ('scale: 2', 'scale: \x01', 'not valid YAML'),
