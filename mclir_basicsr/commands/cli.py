@@ -2,18 +2,14 @@
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mclir_basicsr import __version__
-from mclir_basicsr.commands import prepare_arguments
+from mclir_basicsr.commands import pipeline_flags, prepare_arguments
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
-
-_LAUNCHERS = {'pytorch': ('torchrun', 'RANK'), 'slurm': ('srun', 'SLURM_PROCID')}  # started by, which sets
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,12 +116,12 @@ def _add_force(command: argparse.ArgumentParser, what: str) -> None:
 
 def _pipeline(name: str, flags: list[str]) -> int:
     """Run BasicSR's train or test pipeline; ``--root DIR``: its experiments or results go there."""
-    flags, root, fast = _own_flags(flags)
-    opt = _option_file(flags)
+    flags, root, fast = pipeline_flags.own_flags(flags)
+    opt = pipeline_flags.option_file(flags)
     from mclir_basicsr.plugin import register
 
     register()
-    if opt is not None and _is_first_rank():
+    if opt is not None and pipeline_flags.is_first_rank():
         from mclir_basicsr.check.preflight import check, check_test
 
         if name == 'train':
@@ -143,40 +139,6 @@ def _pipeline(name: str, flags: list[str]) -> int:
 
         test_pipeline(str(root))
     return 0
-
-
-def _own_flags(flags: list[str]) -> tuple[list[str], Path, bool]:
-    """BasicSR's flags, the folder in which it is to make ``experiments`` and ``results``, and whether not to try."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('--root', type=Path, default=Path())
-    parser.add_argument('--fast', action='store_true')
-    own, theirs = parser.parse_known_args(flags)
-    if not own.root.is_dir():
-        raise MclirError(f'--root {own.root} is no folder.')
-    return theirs, own.root.absolute(), own.fast
-
-
-def _option_file(flags: list[str]) -> dict[str, Any] | None:
-    """Parse the option file as BasicSR's flags change it; None where they name none, which BasicSR reports."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('-opt', type=Path)
-    parser.add_argument('--force_yml', nargs='+', default=[])
-    parser.add_argument('--launcher')
-    known = parser.parse_known_args(flags)[0]
-    if known.opt is None:
-        return None
-    if known.launcher in _LAUNCHERS:
-        starter, variable = _LAUNCHERS[known.launcher]
-        if variable not in os.environ:
-            raise MclirError(f'--launcher {known.launcher}: start it by {starter}, which sets {variable}.')
-    from mclir_basicsr.options import force, parse_file
-
-    return force(parse_file(known.opt), known.force_yml)
-
-
-def _is_first_rank() -> bool:
-    """Of the processes that torchrun or SLURM start, one is enough to examine the option file."""
-    return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
 
 
 def _check(options: argparse.Namespace) -> int:
