@@ -228,7 +228,7 @@ CASES = (
     Case('unknown VGG layer', CHECK, (put('train:spn_opt:layer_weights', {'relu9': 1}),), 'vgg16 has no layer relu9'),
     Case('total_iter that is no number', CHECK, (put('train:total_iter', 'many'),), 'train.total_iter'),
     Case('interval between saves that YAML reads as text', CHECK, (put('logger:save_checkpoint_freq', '5e3'),),
-         'write !!float 5e3 without quotes'),
+         'write 5000 without quotes'),
     Case('learning rate that YAML reads as text', CHECK, (put('train:optim_g:lr', '1e-4'),), 'train.optim_g.lr must'),
     Case('warmup_iter that is no number', CHECK, (put('train:warmup_iter', 'abc'),), 'train.warmup_iter: Input should'),
     Case('ema_decay that is no number', CHECK, (put('train:ema_decay', 'x'),), 'train.ema_decay: Input should'),

@@ -8,7 +8,7 @@ from torch import nn
 from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.files.paths import expand
-from mclir_basicsr.files.weights import misfit, read_weights
+from mclir_basicsr.files.weights import check_fit, read_weights
 from mclir_basicsr.inference import size_faults
 from mclir_basicsr.run.resume import load_resume_state
 
@@ -29,9 +29,8 @@ def network(opt: dict[str, Any]) -> list[str]:
     if path:
         file = expand('path.pretrain_network_g', path)
         weights = read_weights(file, 'path.pretrain_network_g', (opt['path'].get('param_key_g', 'params'), 'params'))
-        fault = misfit(net, weights.state_dict)
-        if fault and opt['path'].get('strict_load_g', True):
-            raise MclirError(f'path.pretrain_network_g: {file} does not fit network_g: {fault}')
+        strict = opt['path'].get('strict_load_g', True)
+        fault = check_fit(net, weights.state_dict, f'path.pretrain_network_g: {file}', strict=strict)
         notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
     _check_sizes(net, opt)
     check_scale(net, opt)

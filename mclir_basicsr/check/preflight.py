@@ -52,7 +52,7 @@ def check(
         return []
 
     checks: dict[str, Check] = {
-        'train and val': partial(option_file.keys, opt),
+        'keys': partial(option_file.keys, opt),
         'numbers': partial(option_file.numbers, opt),
         'path.resume_state': resume,
         'train': partial(schedule.optimisation, opt, resumed),
@@ -79,7 +79,8 @@ def check_test(opt: dict[str, Any], root: Path) -> list[str]:
     """
     opt = deepcopy(opt)
     option_file.require(opt, option_file.ALWAYS | option_file.FOR_TESTING)
-    return _examine(opt, root / 'results' / opt['name'], {}, here=True)
+    keys = partial(option_file.keys, opt, training=False)
+    return _examine(opt, root / 'results' / opt['name'], {'keys': keys}, here=True)
 
 
 def _examine(

@@ -11,7 +11,7 @@ from basicsr.archs import build_network
 from conftest import EDSR
 from PIL import Image
 
-from mclir_basicsr.check.preflight import check
+from mclir_basicsr.check.preflight import check, check_test
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options import parse_file
 
@@ -81,6 +81,34 @@ def test_a_checkpoint_of_another_network(faults, tmp_path):
     torch.save({'params': build_network(EDSR | {'num_feat': 4}).state_dict()}, tmp_path / 'net.pth')
     message = faults(path={'pretrain_network_g': str(tmp_path / 'net.pth')})
     assert 'net.pth does not fit network_g: of another shape: conv_first.weight ([4, 3, 3, 3] instead of' in message
+
+
+def test_without_strict_a_checkpoint_of_which_no_key_fits_is_a_fault(faults, tmp_path):
+    torch.save({'params': {'other.weight': torch.zeros(2)}}, tmp_path / 'net.pth')
+    message = faults(path={'pretrain_network_g': str(tmp_path / 'net.pth'), 'strict_load_g': False})
+    assert 'net.pth does not fit network_g in any key' in message
+
+
+@pytest.mark.parametrize('model_type', ['HistoryModel', 'SRModel'])
+def test_unread_keys_and_text_are_faults_whatever_the_model(faults, model_type):
+    def spoil(opt):
+        opt['path']['pretrain_network_G'] = 'net.pth'
+        opt['val']['metrics']['psnr']['crop_border'] = '2e0'
+        opt['datasets']['train']['use_hflip'] = 'false'
+
+    message = faults(spoil, model_type=model_type)
+    assert 'path.pretrain_network_G: unknown key; did you mean pretrain_network_g?' in message
+    assert 'val.metrics.psnr.crop_border must be a number, but it is' in message
+    assert 'datasets.train.use_hflip must be true or false' in message
+
+
+def test_a_test_with_a_misspelt_path_is_refused(option_file, tmp_path):
+    """It would measure a network with random weights."""
+    opt = parse_file(option_file())
+    del opt['train']
+    opt['path'] = {'pretrain_model_g': 'net.pth'}
+    with pytest.raises(MclirError, match=r'path\.pretrain_model_g: unknown key; did you mean pretrain_network_g'):
+        check_test(opt, tmp_path)
 
 
 def test_counts_that_differ_and_files_that_are_no_images(faults, write_pairs, tmp_path):
