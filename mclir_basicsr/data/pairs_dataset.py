@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from basicsr.data.transforms import augment, paired_random_crop
-from basicsr.utils import FileClient, bgr2ycbcr, get_root_logger, imfrombytes, img2tensor, scandir
 from torch.utils.data import Dataset
 from torchvision.transforms.functional import normalize
 
@@ -96,7 +94,7 @@ def _is_lmdb(opt: Mapping[str, Any]) -> bool:
     return bool(opt['io_backend']['type'] == 'lmdb')
 
 
-def _client(opt: Mapping[str, Any]) -> FileClient:
+def _client(opt: Mapping[str, Any]) -> 'FileClient':
     backend = dict(opt['io_backend'])
     if _is_lmdb(opt):
         backend |= {'db_paths': [opt['dataroot_lq'], opt['dataroot_gt']], 'client_keys': ['lq', 'gt']}
@@ -164,3 +162,8 @@ def _fitted(gt: np.ndarray, lq: np.ndarray, scale: int, name: str) -> np.ndarray
     # what a division leaves over lies at the bottom and the right: BasicSR's PairedImageDataset, too, cuts it there
     top, left = (pixels // 2 if pixels >= scale else 0 for pixels in over)
     return gt[top : top + height, left : left + width]
+
+
+# Last: where the start-up hook is on, the first import of BasicSR registers the class above.
+from basicsr.data.transforms import augment, paired_random_crop  # noqa: E402
+from basicsr.utils import FileClient, bgr2ycbcr, get_root_logger, imfrombytes, img2tensor, scandir  # noqa: E402

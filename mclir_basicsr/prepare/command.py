@@ -1,5 +1,6 @@
 """``mclir prepare``: pair and check the images of a data set, write them, and say how to train on them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def prepare(
         What was done, as comments, and for each scale a ``datasets:`` block of a BasicSR option file: YAML documents.
 
     Raises:
-        MclirError: ``make_lr`` is out of range, nothing of the data set is there, ``out`` holds something else already,
-            or its images have faults: the message or a file that it names lists them, and no image is written.
+        MclirError: ``make_lr`` is out of range, nothing of the data set is there, ``out`` cannot be written to or holds
+            something else already, or its images have faults: the message or a file that it names lists them, and no
+            image is written.
     """
     if make_lr is not None:
         if make_lr < 2 or not recipe.super_resolution:
@@ -56,6 +58,7 @@ def prepare(
                 f'--make-lr {make_lr}: it makes smaller lq images, for super-resolution; not for {recipe.name}.'
             )
         reduce(np.zeros((1, 1), np.uint8), make_lr)  # refuses a scale beyond its limit, before anything is read
+    _check_out(out)
     found, missing = locate(recipe, src, make_lr)
     planned, faults = [], []
     for part in found:
@@ -77,6 +80,17 @@ def prepare(
     lines += [note for plan in planned for note in plan.notes]
     lines += [f'missing, left out: {line}' for line in missing]
     return report(recipe, planned, lines, form)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse at once what cannot be written to, not after the check of all images."""
+    if not str(out).isprintable():
+        raise MclirError(f'--out {str(out)!r}: no option file can name it; choose a folder with a printable name.')
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise MclirError(f'--out {out}: {there} is no folder. Remove it or choose another --out.')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise MclirError(f'--out {out}: {there} cannot be written to. Choose another --out.')
 
 
 def _refuse(faults: Sequence[str], root: Path, file: Path) -> None:

@@ -56,7 +56,7 @@ class Target:
                 status = (self.root / path).stat()
             except OSError:  # the check will name it
                 continue
-            digest.update(f'\n{key}\0{path}\0{status.st_size}\0{status.st_mtime_ns}'.encode())
+            digest.update(f'\n{key}\0{path}\0{status.st_size}\0{status.st_mtime_ns}'.encode(errors='surrogateescape'))
         return digest.hexdigest()
 
 

@@ -53,8 +53,9 @@ def verify_tree(folder: Path) -> tuple[int, list[str]]:
     targets = {path: read_journal(path) for path in folders}
     targets = {path: journal for path, journal in targets.items() if journal or (path / META_INFO).is_file()}
     outs = [path for path in folders if (path / PREPARED).is_file()]
-    if not targets and not outs and not faults:
-        raise MclirError(f'{folder} holds no LMDB, and no folder of images that mclir prepare wrote.')
+    if not targets and not outs:
+        found = ''.join(f' {fault}.' for fault in faults)
+        raise MclirError(f'{folder} holds no LMDB, and no folder of images that mclir prepare wrote.{found}')
     images = 0
     for path, journal in sorted(targets.items()):
         if path.suffix == PARTIAL:

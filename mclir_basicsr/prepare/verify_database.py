@@ -102,7 +102,7 @@ def _faults(folder: Path, fatal: Mapping[int, str], counts: MutableSequence[int]
     counts[_TOTAL] = len(shapes)
     if not fatal:
         yield from listed.faults
-    with lmdb.open(str(folder), readonly=True, lock=False) as environment:  # checks both meta pages
+    with lmdb.open(os.fsencode(folder), readonly=True, lock=False) as environment:  # checks both meta pages
         size = (folder / DATA).stat().st_size
         least = (max(environment.info()['last_pgno'], 1) + 1) * environment.stat()['psize']
         if size < least:

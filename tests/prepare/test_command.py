@@ -1,5 +1,6 @@
 """`mclir prepare` from the folders as published to what BasicSR reads."""
 
+import os
 import random
 import re
 import shutil
@@ -285,6 +286,7 @@ def test_images_too_small_to_be_cut(tmp_path):
         ('pairs --gt .', 'pairs takes either --lq DIR or --make-lr S'),
         ('pairs --gt . --lq . --make-lr 2', 'either --lq DIR or --make-lr S'),
         ('pairs --gt . --make-lr 2 --scale 2', 'leave out --scale'),
+        ('pairs --gt . --lq . --scale 99999999999', '--scale must lie in 1 to 1024, but is 99999999999'),
         ('pairs --gt . --make-lr 17', 'must lie in 1 to 16, but is 17'),
         ('pairs --gt . --lq nowhere', 'There is no folder nowhere'),
         ('pairs --gt . --lq . --template x', "--template 'x' needs exactly one"),
@@ -295,6 +297,34 @@ def test_arguments_that_cannot_be_used(arguments, said, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert cli.main(['prepare', *arguments.split(), '--out', 'out']) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('out', ['file', 'file/below', 'link', 'closed/below', 'out\udcff'])
+def test_an_output_that_cannot_be_written_to_is_refused_before_the_check(out, tmp_path, monkeypatch):
+    gt, lq = noise(tmp_path / 'gt', ['a.png']), noise(tmp_path / 'lq', ['a.png'])
+    (tmp_path / 'file').touch()
+    (tmp_path / 'link').symlink_to('nowhere')
+    (tmp_path / 'closed').mkdir()
+    access = os.access  # root may write anywhere
+    monkeypatch.setattr(os, 'access', lambda path, mode: 'closed' not in str(path) and access(path, mode))
+    monkeypatch.setattr(check, 'examine', None)
+    with pytest.raises(MclirError, match='--out'):
+        prepare(*own_pairs(gt, lq), tmp_path / out, progress=False)
+
+
+def test_folders_whose_name_is_no_utf_8(tmp_path):
+    if sys.platform != 'linux':
+        pytest.skip('file systems elsewhere refuse such names')
+    gt, lq = noise(tmp_path / 'gt', ['a.png']), noise(tmp_path / 'lq', ['a.png'])
+    gt = gt.rename(tmp_path / 'gt\udcff')  # afterwards: OpenCV crashes where it is to write to such a path
+    prepare(*own_pairs(gt, lq), tmp_path / 'out', progress=False)
+    (tmp_path / 'out/lq.lmdb/meta_info.txt').unlink()
+    (tmp_path / 'out').rename(tmp_path / 'out\udcff')
+    result = run(
+        sys.executable, '-m', 'mclir_basicsr', 'verify', 'out\udcff', cwd=tmp_path, PYTHONIOENCODING='utf-8:strict'
+    )
+    assert (result.returncode, result.stderr) == (1, '')
+    assert result.stdout.endswith('2 images read, 1 faults\n')
 
 
 @pytest.mark.parametrize('value', ['0', '-1', 'x'])
