@@ -1,12 +1,12 @@
 """The data sets of an option file, before training starts."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.check.metrics import metrics_of, small, without_gt
+from mclir_basicsr.data.meta_info import META_INFO, read_meta_info
 from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
 from mclir_basicsr.files.paths import expand
 from mclir_basicsr.prepare.header import image_shape
@@ -121,8 +121,7 @@ def _text(size: tuple[int, ...]) -> str:
 def _sizes_of(block: Mapping[str, Any], side: str) -> Callable[[str], tuple[int, int]]:
     """A function from a path or key to (height, width)."""
     if block['io_backend']['type'] == 'lmdb':
-        lines = (Path(block[f'dataroot_{side}']) / 'meta_info.txt').read_text(encoding='utf-8')
-        sizes = re.findall(r'^([^.\n]+)\S* \((\d+),(\d+)', lines, re.MULTILINE)
-        return {key: (int(height), int(width)) for key, height, width in sizes}.__getitem__
+        shapes = read_meta_info(Path(block[f'dataroot_{side}']) / META_INFO).by_key()
+        return {key: shape[:2] for key, shape in shapes.items() if shape}.__getitem__
 
     return lambda path: image_shape(Path(path), path)[:2]

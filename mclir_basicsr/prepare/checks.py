@@ -12,7 +12,7 @@ from tqdm import tqdm
 from mclir_basicsr.prepare import images
 from mclir_basicsr.prepare.plan import Planned, Target
 from mclir_basicsr.prepare.record import Record
-from mclir_basicsr.prepare.turned import lie_apart
+from mclir_basicsr.prepare.turned import APART, files_lie_apart
 
 _NOTES = {'grey': 'grey; training reads them as colour', 'alpha': 'opaque with an alpha channel; training drops it'}
 _KINDS = 2  # of checks: counted up when one is added, so that what passed without it is examined again
@@ -105,18 +105,9 @@ def _turned_apart(plan: Planned, scale: int, places: np.ndarray, jobs: int) -> I
     gt, lq = plan.gt, plan.lq[scale]
 
     def fault(i: int) -> str | None:
-        pair = gt.items[plan.links[scale][i]].path, lq.items[i].path
-        try:
-            apart = lie_apart((gt.root / pair[0]).read_bytes(), (lq.root / pair[1]).read_bytes())
-        except OSError:  # has its own fault
-            return None
-        return f'{pair[1]}: {_APART.format(pair[0])}' if apart else None
+        gt_path, lq_path = gt.items[plan.links[scale][i]].path, lq.items[i].path
+        apart = files_lie_apart(gt.root / gt_path, lq.root / lq_path)
+        return APART.format(gt=gt_path, lq=lq_path) if apart else None
 
     with ThreadPoolExecutor(jobs) as pool:
         yield from filter(None, pool.map(fault, places))
-
-
-_APART = (
-    'EXIF turns it or its gt {} when they are read, but not both alike, and then they do not show the same; '
-    'turn the pixels themselves and remove the tag'
-)

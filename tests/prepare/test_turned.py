@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.prepare.command import prepare
 from mclir_basicsr.prepare.recipes import own_pairs
-from mclir_basicsr.prepare.turned import lie_apart
+from mclir_basicsr.prepare.turned import files_lie_apart, lie_apart
 
 
 def scene(side=96):
@@ -46,6 +46,15 @@ def test_haze_does_not_hide_it_and_a_plain_image_is_no_fault():
     assert not lie_apart(encoded(scene(), 1), encoded(haze, 1))
     plain = Image.new('RGB', (96, 96), (9, 9, 9))
     assert not lie_apart(encoded(plain, 6), encoded(plain, 1))
+
+
+def test_files_that_cannot_be_read_have_their_own_fault(tmp_path):
+    (tmp_path / 'a.jpg').write_bytes(encoded(scene(), 6))
+    (tmp_path / 'b.jpg').write_bytes(encoded(scene(), 1))
+    assert files_lie_apart(tmp_path / 'a.jpg', tmp_path / 'b.jpg')
+    (tmp_path / 'b.jpg').write_bytes(b'x')
+    assert not files_lie_apart(tmp_path / 'a.jpg', tmp_path / 'b.jpg')
+    assert not files_lie_apart(tmp_path / 'a.jpg', tmp_path / 'c.jpg')
 
 
 def test_prepare_names_the_pair(tmp_path):
