@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
-from trees import TREES, few, made, noise, plant
+from sets import few, made
+from trees import TREES, noise, plant
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.prepare.command import prepare

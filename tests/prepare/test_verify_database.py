@@ -6,7 +6,8 @@ import sys
 
 import lmdb
 import pytest
-from trees import few, made, noise
+from sets import few, made
+from trees import noise
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.prepare import verify_database

@@ -8,9 +8,6 @@ import numpy as np
 import yaml
 from basicsr.data import build_dataset
 
-from mclir_basicsr.prepare import writer
-from mclir_basicsr.prepare.source import Source
-
 
 def plain(height, width, shade):
     return np.full((height, width, 3), (shade, 255 - shade, 7), np.uint8)
@@ -189,21 +186,6 @@ TREES = {
         [{'train': 2, 'val': 2}],
     ),
 }  # fmt: skip
-
-
-def few(folder):
-    """Three small images."""
-    for i, name in enumerate(('a', 'b', 'c')):
-        write(folder / f'{name}.png', np.random.default_rng(i).integers(0, 256, (20 + i, 30, 3), dtype=np.uint8))
-    return sorted(folder.iterdir())
-
-
-def made(images, target, jobs=1):
-    """The files as a database or folder."""
-    sources = [Source(file.stem, str(file)) for file in images]
-    form = 'lmdb' if target.suffix else 'folder'
-    writer.write(sources, len(sources), target, form=form, jobs=jobs, plan='plan', progress=False)
-    return target
 
 
 def blocks(report):
