@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import lmdb
 import pytest
@@ -131,7 +132,9 @@ def driver(target, images, jobs=1, code='run()'):
 def test_ctrl_c_ends_all_processes_quietly(tmp_path, images):
     # without an end of its own: the signal finds it at work, however long it takes to come
     code = """
+import signal
 from itertools import count
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so do its children
 items = (Source(str(i), files[i % len(files)], Window(24, 24)) for i in count())
 try:
     writer.write(items, 0, Path(target), form='lmdb', jobs=2, plan='plan', progress=False)
@@ -139,11 +142,15 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
     process = driver(tmp_path / 'gt.lmdb', images, jobs=2, code=code)
-    while not (tmp_path / 'gt.lmdb.partial').exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(0.1)  # mostly while the workers are still starting
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    out, err = process.communicate(timeout=200)
+    try:
+        while not (tmp_path / 'gt.lmdb.partial').exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.1)  # mostly while the workers are still starting
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out, err = process.communicate(timeout=200)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, out, err) == (130, '', '')
     assert not (tmp_path / 'gt.lmdb').exists()
 

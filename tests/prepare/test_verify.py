@@ -1,6 +1,7 @@
 """verify finds every kind of bad entry."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -140,3 +141,37 @@ def test_verify_counts_a_database_of_basicsr(tmp_path):
     noise(tmp_path / 'gt', ['a.png', 'b.png'])
     make_lmdb_from_imgs(str(tmp_path / 'gt'), str(tmp_path / 'gt.lmdb'), ['a.png', 'b.png'], ['a', 'b'])
     assert verify_tree(tmp_path) == (2, [])
+
+
+def test_a_database_behind_a_link_is_read_and_a_circle_of_links_ends(tmp_path):
+    gt, lq = noise(tmp_path / 'gt', ['a.png']), noise(tmp_path / 'lq', ['a.png'])
+    out = tmp_path / 'out'
+    prepare(*own_pairs(gt, lq), out, progress=False)
+    (out / 'lq.lmdb').rename(tmp_path / 'other_disk')
+    (out / 'lq.lmdb').symlink_to(tmp_path / 'other_disk', target_is_directory=True)
+    (out / 'circle').symlink_to(out, target_is_directory=True)
+    assert verify_tree(out) == (2, [])
+
+
+def test_a_folder_that_cannot_be_read_is_a_fault(tmp_path, images, monkeypatch):
+    made(images, tmp_path / 'out/gt.lmdb')
+    (tmp_path / 'out/closed').mkdir()
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith('closed'):
+            raise PermissionError(13, 'Permission denied', str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    assert verify_tree(tmp_path / 'out') == (3, [f'{tmp_path / "out/closed"}: cannot be read: Permission denied'])
+
+
+def test_a_pairs_file_with_another_size_than_the_image(tmp_path):
+    name, pairs, _ = TREES['sots']
+    plant(tmp_path / 'src', pairs)
+    prepare(recipe(name), tmp_path / 'src', tmp_path / 'out', progress=False)
+    file = tmp_path / 'out/outdoor/pairs.txt'
+    file.write_text(file.read_text().replace('30x40', '400x40', 1))
+    _, (fault,) = verify_tree(tmp_path / 'out')
+    assert fault == f'{file}: line 1: 0001_0-8_0-2 has 30x40 pixels in {tmp_path / "out/outdoor/lq.lmdb"}'
