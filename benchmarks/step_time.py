@@ -94,8 +94,12 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
     """The machine, F and V in GFLOP an image, and one row per model; for a process of its own."""
     torch.backends.cudnn.benchmark = True  # as basicsr/train.py does
     # All models run the same few functions; a function with more variants than that would run uncompiled, silently.
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1024
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    compiler = torch._dynamo.config
+    if hasattr(compiler, 'recompile_limit'):
+        compiler.recompile_limit = compiler.accumulated_recompile_limit = 1024
+        compiler.fail_on_recompile_limit_hit = True
+    else:  # torch 2.4
+        compiler.cache_size_limit = compiler.accumulated_cache_size_limit = 1024
     case = CASES[network]
     builds: dict[str, Callable[[], Any]] = {name: partial(make, case, name) for name in settings}
     builds |= {place: partial(make_other, case, place, train) for place in others}

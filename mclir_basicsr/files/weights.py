@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn, serialization
+from torch.jit import ScriptModule
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
@@ -15,6 +16,9 @@ StateDict = dict[str, Tensor]
 
 _FOREIGN = re.compile(r'GLOBAL (\S+) was not an allowed global')
 _BLOCKED = re.compile(r'GLOBAL (\S+) whose module \S+ is blocked')
+# Modules that newer versions of torch name as blocked, and 2.4 only as not allowed.
+_BLOCKED_MODULES = ('sys.', 'os.', 'posix.', 'nt.')
+_IS_SCRIPT = 'is a TorchScript archive, a program with its weights'
 _CONVERSION = """\
 import torch
 file = torch.load({source!r}, map_location='cpu', weights_only=False)
@@ -133,25 +137,33 @@ def _first(items: Iterable[str], count: int = 3) -> str:
 def _load(path: Path, what: str) -> Any:
     try:
         with _numpy_passed_over():
-            return checkpoint.load(path, what)
+            content = checkpoint.load(path, what)
     except MclirError as error:
         text = str(error)
-        if blocked := _BLOCKED.search(text):
+        foreign = _FOREIGN.search(text)
+        called = _BLOCKED.search(text) or (foreign if foreign and foreign[1].startswith(_BLOCKED_MODULES) else None)
+        if called:
             raise MclirError(
-                f'{what}: {path} would call {blocked[1]} on being unpickled, which no checkpoint needs. It is not '
-                'read: get the weights from a source that you trust.'
+                f'{what}: {path} would call {called[1]} on being unpickled, which no checkpoint needs. It is not read: '
+                'get the weights from a source that you trust.'
             ) from error
-        if foreign := _FOREIGN.search(text):
-            holds, conversion = f'holds more than tensors: an object of {foreign[1]}', _CONVERSION
-        elif 'TorchScript' in text:
-            holds, conversion = 'is a TorchScript archive, a program with its weights', _CONVERSION_OF_SCRIPT
-        else:
-            raise
-        script = conversion.format(source=str(path), target=str(path.with_name(f'{path.stem}_weights.pth')))
-        raise MclirError(
-            f'{what}: {path} {holds}. It is not read, since loading such files can run any code. If you trust the '
-            f'file, run this in Python and use the file that it writes, which holds the weights alone:\n{script}'
-        ) from error
+        if foreign:
+            raise _not_read(path, what, f'holds more than tensors: an object of {foreign[1]}', _CONVERSION) from error
+        if 'TorchScript' in text:
+            raise _not_read(path, what, _IS_SCRIPT, _CONVERSION_OF_SCRIPT) from error
+        raise
+    if isinstance(content, ScriptModule):  # torch 2.4 loads it, newer ones raise
+        raise _not_read(path, what, _IS_SCRIPT, _CONVERSION_OF_SCRIPT)
+    return content
+
+
+def _not_read(path: Path, what: str, holds: str, conversion: str) -> MclirError:
+    """The refusal of a file whose loading can run code, with a way to its weights."""
+    script = conversion.format(source=str(path), target=str(path.with_name(f'{path.stem}_weights.pth')))
+    return MclirError(
+        f'{what}: {path} {holds}. It is not read, since loading such files can run any code. If you trust the '
+        f'file, run this in Python and use the file that it writes, which holds the weights alone:\n{script}'
+    )
 
 
 def _state_dicts(content: Any) -> dict[str | None, StateDict]:
