@@ -80,6 +80,10 @@ class ValidationModel(SRModel):
         values = self._validate_images(dataloader, name, current_iter, save_img)
         self._conclude(values, name, current_iter, tb_logger)
 
+    def measure(self, loader: DataLoader, dataset: str) -> list[Measured]:
+        """Restore and measure each image of a loader, and leave no other trace."""
+        return self._validate_images(loader, dataset, '', save_img=False)
+
     def _validate_images(
         self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool
     ) -> list[Measured]:
