@@ -38,6 +38,8 @@ def after_import() -> None:
     """Repairs of an imported basicsr; harmless when called again."""
     for repair in (
         _launch_option,
+        _option_file,
+        _log_file,
         _resume,
         _resumed_data,
         _unreadable_pair,
@@ -95,6 +97,36 @@ def _launch_option() -> None:
 
     _replace(original, parse_options)
     _note(_launch_option)
+
+
+def _option_file() -> None:
+    """Option files are opened in the encoding of the locale, and of a key that stands twice the last is taken."""
+    from basicsr.utils import options
+
+    from mclir_basicsr.options.yaml_file import open_option_file
+
+    options.open = open_option_file
+    _note(_option_file)
+
+
+def _log_file() -> None:
+    """The log is written in the encoding of the locale, which may lack letters of paths and messages."""
+    from basicsr.utils import logger as module
+
+    original = module.get_root_logger
+    if hasattr(original, '__wrapped__'):
+        return
+
+    @functools.wraps(original)
+    def get_root_logger(*args: Any, **kwargs: Any) -> Any:
+        root = original(*args, **kwargs)
+        for handler in root.handlers:
+            if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+                handler.stream.reconfigure(encoding='utf-8')  # report reads it as that
+        return root
+
+    _replace(original, get_root_logger)
+    _note(_log_file)
 
 
 def _resume() -> None:

@@ -10,7 +10,7 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from torch.utils.data import default_collate
 
-from mclir_basicsr.check.parts import check_scale
+from mclir_basicsr.check.network import check_scale
 from mclir_basicsr.options import parse_file, read_options
 
 ROOT = Path(__file__).parents[1]

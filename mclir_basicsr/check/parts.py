@@ -1,32 +1,30 @@
-"""What an option file names: losses, optimizer, network, checkpoint, metrics, device, folders."""
+"""What an option file names: losses, classes, loggers, device, folders."""
 
+import importlib
 import inspect
 import os
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import nn
 
-from mclir_basicsr.check.option_file import at, numbers_in_text
+from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
-from mclir_basicsr.files.paths import expand
-from mclir_basicsr.files.weights import misfit, read_weights
-from mclir_basicsr.inference import size_faults
 from mclir_basicsr.losses.features import check_layers
-from mclir_basicsr.run.resume import load_resume_state
+from mclir_basicsr.stand_in import stand_in
 
 
 def losses(opt: dict[str, Any]) -> list[str]:
     """Make the losses of BasicSR and of ours, without the VGG of a perceptual loss, which may be a download."""
+    from basicsr.losses import basic_loss
+
     train, faults = opt['train'], []
     is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel')
     if is_sr and not (train.get('pixel_opt') or train.get('perceptual_opt')):
         faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
-    with mock.patch('basicsr.losses.basic_loss.VGGFeatureExtractor', _vgg_without_weights):
+    with stand_in(basic_loss, 'VGGFeatureExtractor', _vgg_without_weights):
         for key, block in train.items():
             if key.endswith('_opt') and key != 'spn_opt':
                 try:
@@ -57,35 +55,6 @@ def _vgg_without_weights(layer_name_list: Sequence[str], vgg_type: str, **_: Any
     return nn.Module()
 
 
-def optimisation(opt: dict[str, Any]) -> list[str]:
-    """Make optimizer and schedule as the model will, for a single parameter."""
-    from basicsr.models.base_model import BaseModel
-    from basicsr.utils.registry import MODEL_REGISTRY
-
-    if opt['model_type'] not in MODEL_REGISTRY:  # names tells
-        return []
-    if any(numbers_in_text('', [opt['train'][key] for key in ('optim_g', 'scheduler')])):  # numbers tells
-        return []
-    model = object.__new__(MODEL_REGISTRY.get(opt['model_type']))
-    train = deepcopy(opt['train'])
-    BaseModel.__init__(model, {'num_gpu': 0, 'is_train': True, 'train': train})
-    for key, kind, make in (
-        ('optim_g', train['optim_g'].pop('type'), lambda kind: _add_optimizer(model, kind, train['optim_g'])),
-        ('scheduler', train['scheduler']['type'], lambda kind: model.setup_schedulers()),
-    ):
-        try:
-            make(kind)
-        except MclirError:
-            raise
-        except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
-            raise MclirError(f'train.{key}: {kind} cannot be used so: {error}') from error
-    return []
-
-
-def _add_optimizer(model: Any, kind: str, arguments: Mapping[str, Any]) -> None:
-    model.optimizers.append(model.get_optimizer(kind, [nn.Parameter(torch.zeros(()))], **arguments))
-
-
 def names(opt: dict[str, Any]) -> list[str]:
     """Look up model, data sets and metrics as BasicSR will, metrics with their arguments."""
     from basicsr.utils.registry import DATASET_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
@@ -113,6 +82,52 @@ def names(opt: dict[str, Any]) -> list[str]:
     return []
 
 
+def loggers(opt: Mapping[str, Any]) -> list[str]:
+    """Import what TensorBoard and Weights & Biases need, where the file asks for them, as BasicSR will.
+
+    BasicSR does so only after it has put a former experiment of the same name aside.
+
+    Args:
+        opt: The option file, or the options of a run; nothing is written to it.
+
+    Returns:
+        Nothing to say.
+
+    Raises:
+        FaultsError: One of them is asked for and cannot be had.
+    """
+    faults: list[str] = []
+    block = opt.get('logger') or {}
+    wandb = block.get('wandb')
+    if not isinstance(wandb, Mapping | None):
+        raise FaultsError([f'logger.wandb must be a block with the key project, but it is {wandb!r}.'])
+    if 'debug' in opt['name']:  # BasicSR logs to neither then
+        return []
+    with_wandb = wandb is not None and wandb.get('project') is not None
+    if block.get('use_tb_logger') or with_wandb:  # wandb is given what TensorBoard writes
+        faults += _missing('logger.use_tb_logger', 'torch.utils.tensorboard', 'tensorboard')
+    if with_wandb:
+        faults += _missing('logger.wandb', 'wandb.util', 'wandb')
+        if block.get('use_tb_logger') is not True:
+            faults.append(
+                'logger.wandb needs logger.use_tb_logger: true beside it (BasicSR sends what TensorBoard writes), but '
+                f'that is {block.get("use_tb_logger")!r}. Set it to true, or logger.wandb.project to ~.'
+            )
+    if faults:
+        raise FaultsError(faults)
+    return []
+
+
+def _missing(key: str, module: str, package: str) -> Iterator[str]:
+    try:
+        importlib.import_module(module)  # found is not enough: a folder named wandb is a package to Python
+    except Exception as error:  # whatever a package raises that does not fit the others
+        yield (
+            f'{key} needs {package}, which cannot be imported ({error}): pip install {package}, or set {key} to '
+            f'{"false" if key.endswith("use_tb_logger") else "~"}.'
+        )
+
+
 def device(opt: dict[str, Any], here: bool) -> list[str]:
     """Compare ``num_gpu`` with what torch sees, where the run will be here."""
     asked = opt['num_gpu']
@@ -123,67 +138,21 @@ def device(opt: dict[str, Any], here: bool) -> list[str]:
     return []
 
 
-def network(opt: dict[str, Any]) -> list[str]:
-    """Build the network, and compare its weights, sizes and scale with what the file asks of it."""
-    from basicsr.archs import build_network
-
-    try:
-        net: nn.Module = build_network(opt['network_g'])
-    except KeyError as error:
-        raise MclirError(f'network_g: {error}') from error
-    except Exception as error:  # whatever a network raises on its arguments
-        raise MclirError(f'network_g: {opt["network_g"]["type"]} cannot be built: {error}') from error
-    count = sum(p.numel() for p in net.parameters())
-    notes = [f'network_g: {opt["network_g"]["type"]}, {count / 1e6:.2f} M parameters.']
-    path = opt['path'].get('pretrain_network_g')
-    if path:
-        file = expand('path.pretrain_network_g', path)
-        weights = read_weights(file, 'path.pretrain_network_g', (opt['path'].get('param_key_g', 'params'), 'params'))
-        fault = misfit(net, weights.state_dict)
-        if fault and opt['path'].get('strict_load_g', True):
-            raise MclirError(f'path.pretrain_network_g: {file} does not fit network_g: {fault}')
-        notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
-    _check_sizes(net, opt)
-    check_scale(net, opt)
-    return notes
-
-
-def _check_sizes(net: nn.Module, opt: dict[str, Any]) -> None:
-    """Compare the sides of tiles and training patches with those that the network takes."""
-    sides = {'tile': at(opt, 'val.tile.size'), 'pad_multiple': at(opt, 'val.pad_multiple')}
-    gt_size, scale = at(opt, 'datasets.train.gt_size'), opt.get('scale', 1)
-    if isinstance(gt_size, int) and isinstance(scale, int) and scale > 0:
-        sides['patch'] = gt_size // scale
-    faults = size_faults(net, **{name: side for name, side in sides.items() if isinstance(side, int) and side > 0})
+def loading(opt: dict[str, Any], here: bool) -> list[str]:
+    """Compare how the data are loaded with what PyTorch and, where the run will be here, this machine can do."""
+    faults: list[str] = []
+    notes: list[str] = []
+    for phase, block in opt['datasets'].items():
+        where, is_train = f'datasets.{phase}', phase == 'train'
+        if block.get('persistent_workers') and not (is_train and block.get('num_worker_per_gpu')):
+            how = 'set num_worker_per_gpu above 0, or take it out' if is_train else 'validation has none: take it out'
+            faults.append(f'{where}.persistent_workers: there are no workers to persist; {how}.')
+        if is_train and block.get('prefetch_mode') == 'cuda' and not torch.cuda.is_available():
+            fault = f'{where}.prefetch_mode: cuda copies to a GPU, but torch sees none: set prefetch_mode to ~ or cpu.'
+            (faults if here or opt['num_gpu'] == 0 else notes).append(fault)
     if faults:
         raise FaultsError(faults)
-
-
-def check_scale(net: nn.Module, opt: dict[str, Any]) -> None:
-    """Compare what the network makes of a training patch with its gt, where that can be told without computing it."""
-    data, scale = at(opt, 'datasets.train') or {}, opt.get('scale')
-    patch = data.get('gt_size')
-    if not (isinstance(scale, int) and isinstance(patch, int) and 0 < scale <= patch):
-        return
-    side, channels = patch // scale, 1 if data.get('color') == 'y' else 3
-    try:
-        with torch.no_grad():
-            made = net.eval().to('meta')(torch.empty(1, channels, side, side, device='meta')).shape[-1]
-    except Exception:  # not every network runs on the meta device, and some take other input
-        return
-    if made != side * scale:
-        raise MclirError(
-            f'network_g makes {made}x{made} of {side}x{side}, but scale {scale} needs {side * scale}x{side * scale}: '
-            'correct its upscale or scale.'
-        )
-
-
-def state(opt: dict[str, Any]) -> list[str]:
-    """Read the state of ``path.resume_state``."""
-    state = opt['path'].get('resume_state')
-    if state:
-        load_resume_state({'auto_resume': False, 'path': {'resume_state': str(expand('path.resume_state', state))}})
-    return []
+    return notes
 
 
 def folder(experiments: Path) -> list[str]:

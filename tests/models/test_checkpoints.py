@@ -132,3 +132,9 @@ def test_a_state_of_a_network_of_other_shapes_is_refused(options, tmp_path):
     other = build_model(options(network_g=EDSR | {'num_feat': 4}))
     with pytest.raises(MclirError, match=r'does not fit this option file .* averages are of other shapes'):
         other.resume_training(torch.load(tmp_path / 'training_states' / '1.state', weights_only=True))
+
+
+def test_without_strict_a_checkpoint_of_which_no_key_fits_is_refused(load):
+    """It would train from scratch without a word."""
+    with pytest.raises(MclirError, match=r'net\.pth \(entry params\) does not fit network_g in any key'):
+        load({'params': {'other.weight': torch.zeros(2)}}, strict_load_g=False)
