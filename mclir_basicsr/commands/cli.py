@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mclir_basicsr import __version__
-from mclir_basicsr.commands import pipeline_flags, prepare_arguments
+from mclir_basicsr.commands import evaluate_arguments, pipeline_flags, prepare_arguments, study_arguments
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
 
@@ -105,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_force(compare, 'replace a report.html or report.png in DIR that is not of compare')
     compare.set_defaults(run=_compare)
 
+    evaluate_arguments.add_parser(commands).set_defaults(run=_evaluate)
+    study_arguments.add_parser(commands).set_defaults(run=_study)
+
     doctor = commands.add_parser('doctor', help='examine the installation, say what to do about each fault')
     doctor.set_defaults(run=_doctor)
     return parser
@@ -127,6 +130,7 @@ def _pipeline(name: str, flags: list[str]) -> int:
         if name == 'train':
             notes = check(opt, root, auto_resume='--auto_resume' in flags, here=True, fast=fast)
         else:
+            pipeline_flags.refuse_training_file(opt)
             notes = check_test(opt, root)
         _say(*notes)
     sys.argv = [f'mclir {name}', *flags]
@@ -198,6 +202,16 @@ def _compare(options: argparse.Namespace) -> int:
     ours = page.is_file() and b'<footer>mclir_basicsr' in page.read_bytes()
     refuse_to_replace([page, picture], '-o', force=options.force, ours=ours)
     _say(compare(options.folders, options.out))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    _say(evaluate_arguments.run(options))
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    _say(study_arguments.run(options))
     return 0
 
 

@@ -105,9 +105,9 @@ class ValidationModel(SRModel):
         values = self._validate_images(dataloader, dataset.opt, current_iter, save_img)
         self._conclude(values, dataset.opt['name'], current_iter, tb_logger)
 
-    def measure(self, loader: DataLoader, dataset: str) -> list[Measured]:
+    def measure(self, loader: DataLoader) -> list[Measured]:
         """Restore and measure each image of a loader, and leave no other trace."""
-        return self._validate_images(loader, dataset, '', save_img=False)
+        return self._validate_images(loader, loader.dataset.opt, '', save_img=False)  # type: ignore[attr-defined]
 
     def _validate_images(
         self, loader: DataLoader, dataset: Mapping[str, Any], current_iter: int | str, save_img: bool

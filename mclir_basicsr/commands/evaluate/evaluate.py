@@ -118,7 +118,7 @@ def _measure(
     for block in datasets:
         options = {**block, 'phase': 'val', 'scale': subject.scale}
         loader = build_dataloader(build_dataset(options), options, num_gpu=0, dist=False)
-        for image, values in model.measure(loader, options['name']):
+        for image, values in model.measure(loader):
             for metric, value in values.items():
                 found.setdefault(options['name'], {}).setdefault(metric, {})[image] = value
     return found
