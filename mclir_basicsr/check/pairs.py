@@ -1,15 +1,16 @@
 """The data sets of an option file, before training starts."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.check.metrics import metrics_of, small, without_gt
+from mclir_basicsr.data.meta_info import META_INFO, read_meta_info
 from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
 from mclir_basicsr.files.paths import expand
-from mclir_basicsr.prepare.header import image_shape
+from mclir_basicsr.prepare.header import read_header
+from mclir_basicsr.prepare.turned import APART, files_lie_apart
 
 _SHOWN = 5  # faulty pairs named of each data set
 MOST = 20_000  # pairs compared: on a network disk a header takes milliseconds, while the other ranks wait
@@ -95,34 +96,39 @@ def _size_faults(
     border = block['type'] != 'PairedImageDataset' or block['phase'] != 'train'  # then a larger gt is cut
     for lq, gt in pairs:
         try:
-            low = lq_size(lq)
+            *low, lq_turn = lq_size(lq)
             wanted = low[0] * scale, low[1] * scale
-            large = wanted if gt is None else gt_size(gt)
+            *large, gt_turn = (*wanted, lq_turn) if gt is None else gt_size(gt)
         except KeyError:
             yield f'{lq} and {gt or "no gt"}: a meta_info.txt lacks one of them, or its "(height,width,channels)".'
             continue
         except MclirError as error:
             yield str(error)
             continue
-        fits = large == wanted or (border and all(a >= b for a, b in zip(large, wanted, strict=True)))
+        fits = tuple(large) == wanted or (border and all(a >= b for a, b in zip(large, wanted, strict=True)))
         if not fits:
             yield f'{gt} is {_text(large)}, but {lq} is {_text(low)}, so that scale {scale} needs {_text(wanted)}.'
         elif patch and min(large) < patch:
             yield f'{gt} is {_text(large)}, smaller than gt_size {patch}.'
+        elif gt is not None and gt_turn != lq_turn and files_lie_apart(Path(gt), Path(lq)):
+            yield APART.format(lq=lq, gt=gt)
         for name, metric in metrics.items() if fits else ():
             if why := small(metric, *wanted):
                 yield f'val.metrics.{name}: {why}: {lq}, restored to {_text(wanted)}.'
 
 
-def _text(size: tuple[int, ...]) -> str:
+def _text(size: Sequence[int]) -> str:
     return f'{size[0]}x{size[1]} (height x width)'
 
 
-def _sizes_of(block: Mapping[str, Any], side: str) -> Callable[[str], tuple[int, int]]:
-    """A function from a path or key to (height, width)."""
+def _sizes_of(block: Mapping[str, Any], side: str) -> Callable[[str], tuple[int, int, int]]:
+    """A function from a path or key to (height, width, EXIF's orientation), which an LMDB does not tell."""
     if block['io_backend']['type'] == 'lmdb':
-        lines = (Path(block[f'dataroot_{side}']) / 'meta_info.txt').read_text(encoding='utf-8')
-        sizes = re.findall(r'^([^.\n]+)\S* \((\d+),(\d+)', lines, re.MULTILINE)
-        return {key: (int(height), int(width)) for key, height, width in sizes}.__getitem__
+        shapes = read_meta_info(Path(block[f'dataroot_{side}']) / META_INFO).by_key()
+        return {key: (*shape[:2], 1) for key, shape in shapes.items() if shape}.__getitem__
 
-    return lambda path: image_shape(Path(path), path)[:2]
+    def size(path: str) -> tuple[int, int, int]:
+        header = read_header(Path(path), path)
+        return header.height, header.width, header.orientation
+
+    return size

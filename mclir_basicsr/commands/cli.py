@@ -224,4 +224,5 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _say(*lines: str) -> None:
-    sys.stdout.write('\n'.join(lines) + '\n')
+    text = '\n'.join(lines) + '\n'
+    sys.stdout.write(text.encode(errors='backslashreplace').decode())  # the name of a file may be no UTF-8

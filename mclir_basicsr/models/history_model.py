@@ -180,8 +180,10 @@ class HistoryModel(SavingModel):
         try:
             super().feed_data(moved)
         except KeyError as error:
+            if error.args != ('lq',):
+                raise
             raise MclirError(
-                f'The data set gives no {error.args[0]}, which {type(self).__name__} needs, but {", ".join(data)}: '
+                f'The data set gives no lq, which {type(self).__name__} needs, but {", ".join(data)}: '
                 'use PairedImageDataset, or another one that gives lq and gt.'
             ) from error
 
