@@ -65,6 +65,10 @@ class SPNOptions(_Keys):
     weights: str = Field('imagenet', description='imagenet, the path of a torchvision vgg state dict, or random')
     seed: Whole = Field(0, description='seed of random weights')
     margin: Positive | None = Field(None, description='push no further from a negative beyond this distance')
+    every: Count = Field(
+        1,
+        description='the term, and the negatives behind it, at every n-th optimizer step only, with n times the weight',
+    )
     balance: Positive | None = Field(
         None, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.05'
     )

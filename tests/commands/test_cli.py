@@ -231,7 +231,7 @@ def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_pa
     )
     script = tmp_path / 'ranks.py'
     script.write_text(TELLING_RANK)
-    command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train')
+    command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train', '--fast')
     result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     first, second = ((tmp_path / f'rank{rank}').read_text() for rank in (0, 1))
