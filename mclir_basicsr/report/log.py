@@ -95,10 +95,13 @@ def _contradict(logs: list[Log]) -> bool:
 
 def read_options(text: str) -> dict[str, Any]:
     """The options at the head of a log, as they were in force (the copy of the file knows no --force_yml)."""
-    block = _OPTIONS.search(text)
+    blocks = (lines.splitlines() for lines in _OPTIONS.findall(text))
+    lines: list[str] = next(
+        (lines for lines in blocks if _OPTION.match(lines[0])), []
+    )  # the first is BasicSR's name in letters
     options: dict[str, Any] = {}
     open_blocks = [options]
-    for line in block[1].splitlines() if block else ():
+    for line in lines:
         if not (match := _OPTION.match(line)):
             continue
         level = len(match[1]) // 2
