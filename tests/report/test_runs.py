@@ -214,3 +214,11 @@ def test_val_sets_of_one_name_are_told_apart_by_their_keys(tmp_path):
     assert found['Set5 (val)']['psnr'] == [(2, 2), (4, 4), (6, 6)]
     assert found['Set5 (val_2)']['psnr'] == [(2, -2), (4, -4), (6, -6)]
     assert found['B']['psnr'] == [(2, 0), (4, 0), (6, 0)]
+
+
+def test_the_validation_before_the_first_iteration_is_at_iteration_0(tmp_path):
+    began = f'{STAMP}Validating before the first iteration.\n{STAMP}Model [X] says something.\n'
+    sets = [validation('Set5', psnr=i) + validation('B', psnr=i) for i in (0, 1, 2)]
+    write_log(tmp_path, head(10, 20), began, *sets[:2], training(15, l_pix=1), sets[2], END, sets[2])
+    expected = [(0, 0), (10, 1), (20, 2)]
+    assert psnr_of(tmp_path) == read_run(tmp_path).validation['B']['psnr'] == expected
