@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
@@ -87,13 +88,22 @@ def write_report(
     try:
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        contents = {'report.png': compose([text_section(table(runs)), *figures]), 'report.html': page.encode()}
+        contents = {
+            'report.png': compose([text_section(_wrapped(table(runs))), *figures]),
+            'report.html': page.encode(),
+        }
         for name, content in contents.items():
             with whole_file(out / name) as file:
                 file.write(content)
     except OSError as error:
         raise MclirError(f'Cannot write the report to {out}: {error}. Give another folder.') from error
     return out / 'report.html'
+
+
+def _wrapped(text: str) -> str:
+    """A table whose last paragraph, the legend, has lines that do not make the whole small."""
+    tables, gap, notes = text.rpartition('\n\n')
+    return f'{tables}{gap}' + '\n'.join(fill(line, 120) for line in notes.splitlines())
 
 
 def _other_options(runs: Sequence[Run]) -> list[str]:

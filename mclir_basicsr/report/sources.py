@@ -30,7 +30,8 @@ def find_sources(options: dict[str, Any]) -> Sources:
 
     Args:
         options: See :class:`~mclir_basicsr.report.runs.Run`. Folders are looked for where the run had its root, then
-            below the current folder. An image name that two data sets have belongs to the first.
+            below the current folder. An image whose name an earlier data set has goes by ``<data set>_<image>``, as
+            HistoryModel saves it.
     """
     found = Sources()
     for key, dataset in validation_sets(options).items():
@@ -49,7 +50,8 @@ def find_sources(options: dict[str, Any]) -> Sources:
             else:
                 files = {file.stem: file for file in sorted(folder.iterdir()) if file.suffix.lower() in _SUFFIXES}
                 names = files if kind == 'lq' else {template.replace('{}', stem): file for stem, file in files.items()}
-                known.update({name: file for name, file in names.items() if name not in known})
+                taken = set(known)
+                known |= {f'{dataset.get("name")}_{name}' if name in taken else name: names[name] for name in names}
     return found
 
 

@@ -83,3 +83,17 @@ def test_sources_that_are_not_at_hand(tmp_path, changes, reason):
     (tmp_path / 'val' / 'gt').mkdir(parents=True)
     assert find_sources(options(tmp_path, **changes)).missing == [reason]
     assert find_sources({}).missing == []
+
+
+def test_images_of_one_name_in_two_data_sets_are_told_apart(tmp_path):
+    opt = options(tmp_path)
+    opt['datasets']['val_2'] = {'name': 'Set14', 'dataroot_lq': '2/lq', 'dataroot_gt': '2/gt'}
+    for file in ('val/lq/a.png', 'val/gt/a.png', '2/lq/a.png', '2/gt/a.png', '2/lq/b.png', '2/gt/b.png'):
+        save(tmp_path / file, noise(0))
+    found = find_sources(opt)
+    assert {name: file.relative_to(tmp_path).as_posix() for name, file in found.gt.items()} == {
+        'a': 'val/gt/a.png',
+        'Set14_a': '2/gt/a.png',
+        'b': '2/gt/b.png',
+    }
+    assert sorted(found.lq) == ['Set14_a', 'a', 'b']
