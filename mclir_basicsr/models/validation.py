@@ -178,6 +178,7 @@ class ValidationModel(SRModel):
 
         A run needs no loader for it: BasicSR's loop hands its own over at the validations that it begins.
         """
+        get_root_logger().info('Validating before the first iteration.')  # report/log.py goes by this line
         for phase, options in self.opt['datasets'].items():
             if phase.startswith('val'):
                 dataset = build_dataset(options)
