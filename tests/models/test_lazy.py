@@ -49,7 +49,9 @@ def build(options, print_freq=1, accumulate=1, **spn):
 
 def step(model, iteration):
     model.update_learning_rate(iteration)
-    model.feed_data({'lq': example_input([1, 3, 12, 12], iteration), 'gt': example_input([1, 3, 24, 24], 1000 + iteration)})
+    model.feed_data(
+        {'lq': example_input([1, 3, 12, 12], iteration), 'gt': example_input([1, 3, 24, 24], 1000 + iteration)}
+    )
     before = [p.detach().clone() for p in model.net_g.parameters()]
     model.optimize_parameters(iteration)
     moved = [p.detach() - b for p, b in zip(model.net_g.parameters(), before, strict=True)]
