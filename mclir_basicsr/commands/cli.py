@@ -95,7 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         '--out', type=Path, default=Path('demo'), metavar='DIR', help='folder to write to (default: demo)'
     )
-    demo.add_argument('--vgg-weights', default=None, metavar='FILE', help='torchvision vgg16 state dict')
+    demo.add_argument(
+        '--vgg-weights',
+        default=None,
+        metavar='W',
+        help='imagenet, oxford, random, or a torchvision vgg16 state dict (default: imagenet where it is in the cache, '
+        'else oxford)',
+    )
     _add_force(demo, 'replace files in DIR that no demo wrote')
     demo.set_defaults(run=_demo)
 
