@@ -62,16 +62,23 @@ class SPNOptions(_Keys):
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
     use_input_norm: StrictBool = Field(True, description='normalise images with the ImageNet statistics')
     range_norm: StrictBool = Field(False, description='images are in [-1, 1]')
-    weights: str = Field('imagenet', description='imagenet, the path of a torchvision vgg state dict, or random')
+    weights: str = Field(
+        'imagenet', description='imagenet, oxford (vgg16 up to relu3_3, ships with the package), the path of a '
+        'torchvision vgg state dict, or random'
+    )  # fmt: skip
     seed: Whole = Field(0, description='seed of random weights')
     margin: Positive | None = Field(None, description='push no further from a negative beyond this distance')
+    every: Count = Field(
+        1,
+        description='the term, and the negatives behind it, at every n-th optimizer step only, with n times the weight',
+    )
     balance: Positive | None = Field(
-        None, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.05'
+        None, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.02'
     )
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'SPNOptions':
-        check_layers(self.vgg_type, self.layer_weights)
+        check_layers(self.vgg_type, self.layer_weights, self.weights)
         return self
 
     @model_validator(mode='after')
