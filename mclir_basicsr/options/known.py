@@ -78,7 +78,8 @@ class Block(NamedTuple):
 
     def question(self, key: str, likeness: float = 0.75) -> str:
         """Asks for the key that was meant, where one is spelt alike or has the same sense."""
-        if key in _OF_FORKS:
+        of_another_class = self.path.startswith('datasets') and any(key in keys for keys in DATA_SETS.values())
+        if key in _OF_FORKS or of_another_class:
             return ''
         near = did_you_mean(key, self.own, most=1, cutoff=0.7) or did_you_mean(key, self.read, most=1, cutoff=likeness)
         meant = [name for word, name in _MEANT.get(self.path, {}).items() if word in key.lower()]

@@ -115,3 +115,11 @@ def test_of_a_data_set_of_an_unknown_class_a_near_misspelling_is_asked_about(jud
         [],
         ['datasets.train.use_hfilp: did you mean use_hflip?'],
     )
+
+
+def test_a_key_of_another_data_set_class_is_no_misspelling(judged):
+    single = {'datasets': {'val': {'name': 'val', 'type': 'SingleImageDataset', 'dataroot_lq': 'x'}}}
+    assert judged('datasets.val', 'dataroot_gt', **single) == (
+        [],
+        ['datasets.val.dataroot_gt is read by neither BasicSR nor mclir_basicsr: it has no effect.'],
+    )
