@@ -12,6 +12,7 @@ TOP = {
     'dist_params', 'find_unused_parameters',
 }  # fmt: skip
 PATH = {'pretrain_network_g', 'strict_load_g', 'param_key_g', 'resume_state', 'ignore_resume_networks'}
+_OUR_PATH = {'resume_settings'}
 TRAIN = {'ema_decay', 'optim_g', 'scheduler', 'total_iter', 'warmup_iter', 'pixel_opt', 'perceptual_opt'}
 VAL = {'val_freq', 'save_img', 'suffix', 'metrics', 'pbar'}
 LOGGER = {'print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'}
@@ -125,7 +126,7 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
         yield Block('', opt, TOP)
         yield Block('train', train, TRAIN, {*TrainOptions.model_fields})
         yield Block('val', val, VAL, {*ValOptions.model_fields})
-        yield Block('path', path, PATH)
+        yield Block('path', path, PATH, _OUR_PATH)
     else:
         nets = {key.removeprefix('network_') for key in map(str, opt) if key.startswith('network_')}
         of_nets = {f'{key}_{net}' for key in ('pretrain_network', 'strict_load', 'param_key') for net in nets}
