@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files import checkpoint
 
 logger = logging.getLogger('basicsr')
 
@@ -189,7 +190,4 @@ def _from_file(file: Path) -> tuple[str, dict[str, Tensor]]:
             f'spn_opt.weights: there is no file {file}. '
             'Give the path of a torchvision vgg state dict, imagenet or random.'
         )
-    try:
-        return str(file), torch.load(file, map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise MclirError(f'spn_opt.weights: {file} is not a readable state dict: {error}') from error
+    return str(file), checkpoint.load(file, 'spn_opt.weights')
