@@ -14,6 +14,7 @@ from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.validation import ValidationModel
+from mclir_basicsr.run import position
 
 
 class CheckpointModel(ValidationModel):
@@ -129,5 +130,4 @@ class CheckpointModel(ValidationModel):
             self.opt['manual_seed'] = resume_state['seed']
         else:
             get_root_logger().info(f'{what} holds no seed: random numbers go on from manual_seed {self.seed}.')
-        data = self.opt.get('datasets', {}).get('train', {})
-        resume_state['epoch'] = data.get('start_epoch', resume_state['epoch'])
+        resume_state['epoch'] = position.resumed_epoch(self.opt, resume_state['epoch'])
