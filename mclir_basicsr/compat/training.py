@@ -88,6 +88,15 @@ def unreadable_pair(original: Callable[..., Any], self: Any, index: int, *args: 
         ) from error
 
 
+def unwritable_name(original: Callable[..., Any], image: Any, file_path: str, *args: Any, **kwargs: Any) -> Any:
+    """OpenCV ends the process by signal 11 where the name of a file is no UTF-8; Python writes such an image."""
+    from mclir_basicsr.files.image_file import is_plain, write
+
+    if is_plain(file_path):
+        return original(image, file_path, *args, **kwargs)
+    return write(image, file_path, *args, **kwargs)
+
+
 REPAIRS = (
     Repair('basicsr.utils.options', 'parse_options', launch_option, _knows_one_spelling),
     Repair('basicsr.utils.options', 'parse_options', script),
@@ -95,4 +104,5 @@ REPAIRS = (
     Repair('basicsr.train', 'train_pipeline', run_end),
     Repair('basicsr.data', 'build_dataloader', resumed_data),
     Repair('basicsr.data.paired_image_dataset:PairedImageDataset', '__getitem__', unreadable_pair),
+    Repair('basicsr.utils.img_util', 'imwrite', unwritable_name),
 )

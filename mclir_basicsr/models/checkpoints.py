@@ -143,6 +143,8 @@ class CheckpointModel(ValidationModel):
 
     def _load_state(self, state: dict[str, Any], from_file: bool) -> None:
         own = settings.hyper_parameters(self.optimizers)
+        pairs = zip(self.optimizers, state['optimizers'], strict=True)
+        state = state | {'optimizers': [settings.for_this_machine(*pair) for pair in pairs]}
         try:
             if from_file:
                 super().resume_training(state | {'schedulers': [each.state_dict() for each in self.schedulers]})

@@ -107,6 +107,13 @@ def hyper_parameters(optimizers: Sequence[Optimizer]) -> list[list[dict[str, Any
     ]
 
 
+def for_this_machine(optimizer: Optimizer, held: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state that computes as the optimizer does: fused on a GPU, say, whatever it was saved on."""
+    pairs = zip(held['param_groups'], optimizer.param_groups, strict=True)
+    groups = [group | {key: mine[key] for key in IMPLEMENTATION & mine.keys()} for group, mine in pairs]
+    return held | {'param_groups': groups}
+
+
 def take(
     optimizers: Sequence[Optimizer], schedulers: Sequence[Any], own: list[list[dict[str, Any]]], iteration: int
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, img_util, tensor2img
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -94,7 +94,9 @@ class ValidationModel(SRModel):
             del self.lq, self.output, visuals
             torch.cuda.empty_cache()  # the next image may be of another size
             if save_img:
-                imwrite(images['img'], str(self._image_path(Path(data['lq_path'][0]).stem, dataset, current_iter)))
+                img_util.imwrite(
+                    images['img'], str(self._image_path(Path(data['lq_path'][0]).stem, dataset, current_iter))
+                )
             values.append({name: calculate_metric(images, options) for name, options in metrics.items()})
         return values
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 # How an optimizer computes, not what: another torch or another device may choose otherwise.
 IMPLEMENTATION = {'foreach', 'fused', 'capturable', 'differentiable'}
+_PARALLEL = ('restarts', 'periods', 'restart_weights', 'cumulative_period')  # lists of BasicSR's schedules
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 40
 
@@ -43,8 +44,9 @@ def of_optimizer(where: str, held: dict[str, Any], own: Optimizer, own_values: b
     parameters: dict[Any, tuple[Tensor, dict[str, Any]]] = {}
     for i, (group, mine) in enumerate(zip(held['param_groups'], own.param_groups, strict=False)):
         path, numbers = f'{where}.param_groups.{i}', group.get('params')
-        if not isinstance(numbers, list) or len(numbers) != len(mine['params']):
-            yield f'{path}.params: it must be a list of the {len(mine["params"])} parameters of network_g'
+        count = len(mine['params'])
+        if not isinstance(numbers, list) or not all(map(_is_count, numbers)) or len(set(numbers)) != count:
+            yield f'{path}.params: it must be a list of the {count} parameters of network_g, by number'
             continue
         if not own_values and (unlike := list(_unlike_group(path, group, mine))):
             yield from unlike
@@ -141,14 +143,17 @@ def of_schedule(where: str, held: dict[str, Any], own: dict[str, Any]) -> Iterat
             yield f'{where}.{key}: it must be like {shown(value)}, but it is {shown(held[key])}'
         elif key in ('base_lrs', '_last_lr') and len(held.get(key, value)) != len(value):
             yield f'{where}.{key}: there must be {len(value)}, one for each group of parameters'
+    lengths = {key: len(held[key]) for key in _PARALLEL if isinstance(held.get(key), list | tuple)}
+    if len(set(lengths.values())) > 1:
+        yield f'{where}: {" and ".join(lengths)} must be of one length, but theirs are {list(lengths.values())}'
     if not _is_count(held.get('last_epoch')):
         yield f'{where}.last_epoch: it must be a whole number from 0, but it is {shown(held.get("last_epoch"))}'
 
 
-def _alike(one: Any, other: Any) -> bool:
-    """Whether kinds agree; lists do where the elements of the one are of kinds that the other has too."""
-    both_lists = isinstance(one, frozenset) and isinstance(other, frozenset)
-    return one <= other or other <= one if both_lists else one == other
+def _alike(held: Any, own: Any) -> bool:
+    """Whether kinds agree; of lists and mappings those of the parts, which an empty one does not tell."""
+    have_parts = isinstance(held, frozenset) and isinstance(own, frozenset)
+    return held <= own or not own if have_parts else bool(held == own)
 
 
 def _is_count(value: Any) -> bool:
@@ -165,4 +170,6 @@ def _kind(value: Any, *, any_length: bool = False) -> Any:
     if isinstance(value, list | tuple):
         kinds = [_kind(part) for part in value]
         return frozenset(map(str, kinds)) if any_length else tuple(kinds)
-    return 'mapping' if isinstance(value, Mapping) else type(value)
+    if isinstance(value, Mapping):
+        return frozenset(f'{_kind(key)}: {_kind(part)}' for key, part in value.items())
+    return type(value)

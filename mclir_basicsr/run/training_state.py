@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from mclir_basicsr.run.optimizer_state import as_many, of_optimizer, of_schedule, shown
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -49,7 +49,7 @@ class _CountersForm(_Part):
 class _StateForm(_Part):
     """What HistoryModel saves; plain BasicSR's states end with schedulers."""
 
-    iter: Annotated[int, Field(ge=1)]
+    iter: Annotated[int, Field(ge=1, lt=2**53)]
     epoch: Count
     optimizers: list[_OptimizerForm]
     schedulers: list[dict[str, Any]]
