@@ -24,16 +24,16 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-def is_served(spec: 'Any') -> bool:
+def is_served(path: 'Any') -> bool:
     """Whether a basicsr is one that the plugin can join, told by its files; nothing is imported.
 
     Args:
-        spec: Its module spec.
+        path: Its ``__path__``: the folders of the package, the first of which counts; None for a module.
     """
     try:
         from pathlib import Path  # not at the top: a Python start does not need it
 
-        home = Path(spec.submodule_search_locations[0])
+        home = Path(path[0])
         takes_suffix = 'suffix=' in (home / 'utils' / 'registry.py').read_text(encoding='utf-8')
         return takes_suffix and all((home / name).is_file() for name in _FILES)
     except Exception:  # a bare folder, a zip file, whatever a finder of another package gives
@@ -54,7 +54,7 @@ class _Finder:
             except Exception:  # Python asks the finder again after us, and tells the error where it comes from
                 return None
             if spec is not None:
-                if spec.loader is not None and is_served(spec):
+                if spec.loader is not None and is_served(spec.submodule_search_locations):
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec
         return None

@@ -36,9 +36,9 @@ def _look_up() -> list[_Entry]:
     """Import BasicSR and our classes, and see whether the names that must be ours are free."""
     import basicsr  # the whole of it: its parts are complete only then
 
-    if not autoload.is_served(basicsr.__spec__):
+    if not autoload.is_served(basicsr.__path__):
         raise MclirError(
-            f'{basicsr.__spec__.origin or basicsr.__path__} is not BasicSR 1.4.2, but an older one or a part of it, as '
+            f'{basicsr.__path__[0]} is not BasicSR 1.4.2, but an older one or a part of it, as '
             'other projects bring. Use BasicSR itself (pip install basicsr==1.4.2) where that copy does not come first.'
         )
     from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY

@@ -77,19 +77,18 @@ def test_a_foreign_old_or_partial_basicsr_is_left_alone_in_silence(make, flags, 
 
 
 def test_the_basicsr_that_is_installed_is_served():
-    assert autoload.is_served(basicsr.__spec__)
+    assert autoload.is_served(basicsr.__path__)
 
 
-@pytest.mark.parametrize('spec', [None, object(), basicsr.utils.__spec__])
-def test_a_spec_of_any_kind_is_no_error(spec):
-    assert not autoload.is_served(spec)
+@pytest.mark.parametrize('path', [None, [], [3], ['gone'], basicsr.utils.__path__])
+def test_a_path_of_any_kind_is_no_error(path):
+    assert not autoload.is_served(path)
 
 
 def test_register_refuses_an_old_basicsr_and_names_it(monkeypatch, tmp_path):
     old(tmp_path)
-    spec = autoload._Finder().find_spec('basicsr', [str(tmp_path)])
-    monkeypatch.setattr(basicsr, '__spec__', spec.__class__('basicsr', None, origin=str(tmp_path / 'basicsr')))
-    with pytest.raises(MclirError, match=r'basicsr is not BasicSR 1\.4\.2, .*pip install basicsr==1\.4\.2'):
+    monkeypatch.setattr(basicsr, '__path__', [str(tmp_path / 'basicsr')])
+    with pytest.raises(MclirError, match=rf'{tmp_path}/basicsr is not BasicSR 1\.4\.2, .*pip install basicsr==1\.4\.2'):
         mclir_basicsr.register()
 
 

@@ -140,10 +140,12 @@ def _pipeline(name: str, flags: list[str]) -> int:
 
     register()
     if opt is not None and _is_first_rank():
+        from mclir_basicsr.check import start
         from mclir_basicsr.check.preflight import check, check_test
 
         if name == 'train':
             notes = check(opt, Path.cwd(), auto_resume='--auto_resume' in flags, here=True)
+            start.note_examined(opt)
         else:
             notes = check_test(opt, Path.cwd())
         _say(*notes)

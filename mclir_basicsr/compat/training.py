@@ -42,7 +42,12 @@ def resume(original: Callable[..., Any], opt: dict[str, Any], *args: Any, **kwar
     """load_resume_state fails without CUDA, looks in ./experiments only and does not name a damaged file."""
     from mclir_basicsr.run.resume import is_ours, load_resume_state
 
-    if is_ours(opt) or _is_stock(original):
+    if is_ours(opt):
+        from mclir_basicsr.check.start import examine
+
+        examine(opt)  # here, for what BasicSR does next is to put a former experiment aside
+        return load_resume_state(opt)
+    if _is_stock(original):
         return load_resume_state(opt)
     return original(opt, *args, **kwargs)  # a project's own, for a model that is not ours
 

@@ -84,7 +84,7 @@ def test_bfloat16_is_near_float32():
 
 def test_spandrel_is_imported_only_to_build_it():
     code = 'import sys, mclir_basicsr.archs.nafnet_local_arch; sys.exit("spandrel" in sys.modules)'
-    assert subprocess.run([sys.executable, '-c', code], timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
 
 
 def test_says_when_spandrel_is_missing(monkeypatch):

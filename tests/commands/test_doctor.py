@@ -13,8 +13,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mclir_basicsr import autoload
 from mclir_basicsr.commands import doctor
-from mclir_basicsr.commands.doctor import Finding
+from mclir_basicsr.commands.doctor import Finding, copies, loading, machine, packages
+from mclir_basicsr.commands.doctor.findings import way_out
 from mclir_basicsr.losses import features
 
 
@@ -33,8 +35,8 @@ def broken(monkeypatch):
                 raise error
             return real(wanted)
 
-        real = doctor.import_module
-        monkeypatch.setattr(doctor, 'import_module', fail)
+        real = packages.import_module
+        monkeypatch.setattr(packages, 'import_module', fail)
 
     return make
 
@@ -58,11 +60,11 @@ def test_report_is_aligned_and_counts():
 
 
 def test_a_check_that_raises_is_a_finding_and_the_others_go_on(monkeypatch):
-    def _some_check():
+    def some_check():
         yield Finding('first part', 'fine')
         raise OSError('disk\nis gone')
 
-    monkeypatch.setattr(doctor, 'CHECKS', (_some_check, doctor._python))
+    monkeypatch.setattr(doctor, 'CHECKS', (some_check, packages.python))
     findings = doctor.examine()
     assert [finding.what for finding in findings] == ['first part', 'some check', 'Python', 'mclir_basicsr']
     assert 'OSError: disk is gone' in findings[1].seen
@@ -71,12 +73,12 @@ def test_a_check_that_raises_is_a_finding_and_the_others_go_on(monkeypatch):
 
 def test_it_works_in_a_bare_python(tmp_path):
     """-S leaves the standard library alone: no torch, no basicsr, no OpenCV."""
-    (tmp_path / 'mclir_basicsr').symlink_to(doctor.PACKAGE)  # beside it in site-packages lies all that it is to miss
+    (tmp_path / 'mclir_basicsr').symlink_to(packages.PACKAGE)  # beside it in site-packages lies all that it is to miss
     code = (
         f'import sys; sys.path.append({str(tmp_path)!r})\n'
         'from mclir_basicsr.commands import doctor\n'
         'assert not {"torch", "numpy", "basicsr", "pydantic"} & set(sys.modules)\n'
-        'doctor.CHECKS = [check for check in doctor.CHECKS if check is not doctor._plugin]\n'
+        'doctor.CHECKS = [check for check in doctor.CHECKS if check is not doctor.plugin]\n'
         'print(doctor.report(doctor.examine()))'
     )
     environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
@@ -106,7 +108,7 @@ def test_it_works_in_a_bare_python(tmp_path):
 )
 def test_libraries_that_cannot_be_imported(broken, name, error, advice):
     broken(name, error)
-    findings = found(doctor._libraries)
+    findings = found(packages.libraries)
     assert findings[name].fatal
     assert str(error) in findings[name].seen
     assert advice in findings[name].advice
@@ -115,14 +117,14 @@ def test_libraries_that_cannot_be_imported(broken, name, error, advice):
 
 def test_headless_opencv_does_not_lose_files_to_the_other_one():
     """Both packages own the folder cv2: removing one after installing the other would break it."""
-    remove, install = doctor._way_out('ImportError: libGL.so.1').splitlines()[1].split(' && ')
+    remove, install = way_out('ImportError: libGL.so.1').splitlines()[1].split(' && ')
     assert remove.split()[-2:] == ['opencv-python', 'opencv-python-headless']
     assert install == 'pip install opencv-python-headless'
 
 
 def test_users_row_17_tensorboard_is_missing(broken):
     broken('torch.utils.tensorboard', ModuleNotFoundError("No module named 'tensorboard'"))
-    finding = found(doctor._tensorboard)['tensorboard']
+    finding = found(packages.tensorboard)['tensorboard']
     assert finding.mark == 'hint'
     assert 'tb-nightly' in finding.advice
     assert 'pip install tensorboard' in finding.advice
@@ -144,8 +146,8 @@ def cuda(monkeypatch):
 
         cuda = SimpleNamespace(device_count=count, get_device_properties=properties)
         fake = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda=built_for))
-        monkeypatch.setattr(doctor, 'import_module', lambda _: fake)
-        monkeypatch.setattr(doctor.shutil, 'which', lambda _: None)
+        monkeypatch.setattr(machine, 'import_module', lambda _: fake)
+        monkeypatch.setattr(machine.shutil, 'which', lambda _: None)
         monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
 
     return make
@@ -153,7 +155,7 @@ def cuda(monkeypatch):
 
 def test_gpus_are_listed_with_name_and_memory(cuda):
     cuda(('NVIDIA H200', 139 * 2**30), ('NVIDIA T4', 15 * 2**30))
-    findings = found(doctor._gpu)
+    findings = found(machine.gpu)
     assert {what: finding.seen for what, finding in findings.items()} == {
         'GPU 0': 'NVIDIA H200, 139 GiB',
         'GPU 1': 'NVIDIA T4, 15 GiB',
@@ -163,36 +165,36 @@ def test_gpus_are_listed_with_name_and_memory(cuda):
 
 def test_a_gpu_that_torch_warns_of(cuda):
     cuda(('Old', 2**32), warning='Old with capability sm_30 is\n not supported')
-    finding = found(doctor._gpu)['GPU 0']
+    finding = found(machine.gpu)['GPU 0']
     assert 'capability sm_30 is not supported' in finding.seen
     assert 'pytorch.org' in finding.advice
 
 
 def test_users_row_14_no_gpu_is_a_hint(cuda, monkeypatch):
     cuda(built_for=None)
-    finding = found(doctor._gpu)['GPU']
+    finding = found(machine.gpu)['GPU']
     assert finding.mark == 'hint'
     assert 'built for the CPU' in finding.seen
     assert 'num_gpu: 0 or auto' in finding.advice
     assert 'a torch built for it' in finding.advice
 
     cuda(warning='The NVIDIA driver on your system is too old')
-    finding = found(doctor._gpu)['GPU']
+    finding = found(machine.gpu)['GPU']
     assert 'built for CUDA 13.2; The NVIDIA driver on your system is too old' in finding.seen
     assert 'driver is not installed' in finding.advice
-    monkeypatch.setattr(doctor.shutil, 'which', lambda name: f'/usr/bin/{name}')
-    assert 'too old for CUDA 13.2' in found(doctor._gpu)['GPU'].advice
+    monkeypatch.setattr(machine.shutil, 'which', lambda name: f'/usr/bin/{name}')
+    assert 'too old for CUDA 13.2' in found(machine.gpu)['GPU'].advice
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    assert 'CUDA_VISIBLE_DEVICES= hides it' in found(doctor._gpu)['GPU'].advice
+    assert 'CUDA_VISIBLE_DEVICES= hides it' in found(machine.gpu)['GPU'].advice
 
 
 @pytest.mark.parametrize(
     ('version', 'advice', 'other'), [((3, 12), 'tb-nightly', '__version__'), ((3, 13), "return '1.4.2'", 'tb-nightly')]
 )
 def test_users_row_2_basicsr_is_missing(monkeypatch, version, advice, other):
-    monkeypatch.setattr(doctor, '_find_basicsr', lambda: None)
-    monkeypatch.setattr(doctor, 'sys', SimpleNamespace(version_info=version))
-    finding = found(doctor._basicsr)['basicsr']
+    monkeypatch.setattr(copies, '_find_basicsr', lambda: None)
+    monkeypatch.setattr(copies, 'sys', SimpleNamespace(version_info=version))
+    finding = found(copies.basicsr)['basicsr']
     assert finding.fatal
     assert finding.seen == 'not installed'
     assert 'pip' in finding.advice
@@ -202,11 +204,11 @@ def test_users_row_2_basicsr_is_missing(monkeypatch, version, advice, other):
 
 def test_the_way_around_tb_nightly_installs_all_that_is_needed(monkeypatch):
     """Read as a shell does, for a version is compared with >."""
-    monkeypatch.setattr(doctor, '_find_basicsr', lambda: None)
-    monkeypatch.setattr(doctor, 'sys', SimpleNamespace(version_info=(3, 12)))
+    monkeypatch.setattr(copies, '_find_basicsr', lambda: None)
+    monkeypatch.setattr(copies, 'sys', SimpleNamespace(version_info=(3, 12)))
     of_own = ['basicsr>=1.4.2', 'safetensors', "setuptools; python_version >= '3.12'", 'pytest>=8; extra == "test"']
-    monkeypatch.setattr(doctor, 'requires', lambda name: {'mclir-basicsr': [*of_own, 'pyyaml', 'tqdm>=4']}[name])
-    installed = shlex.split(found(doctor._basicsr)['basicsr'].advice)
+    monkeypatch.setattr(copies, 'requires', lambda name: {'mclir-basicsr': [*of_own, 'pyyaml', 'tqdm>=4']}[name])
+    installed = shlex.split(found(copies.basicsr)['basicsr'].advice)
     assert {'safetensors', 'setuptools', 'pyyaml', 'tqdm>=4', 'opencv-python-headless'} <= set(installed)
     assert not {'basicsr>=1.4.2', 'pytest>=8'} & set(installed)
 
@@ -214,21 +216,25 @@ def test_the_way_around_tb_nightly_installs_all_that_is_needed(monkeypatch):
 def test_what_basicsr_itself_requires_is_known():
     names = {re.split(r'[^\w.-]', need)[0].lower() for need in requires('basicsr')}
     known = {'opencv-python-headless': 'opencv-python', 'tensorboard': 'tb-nightly'}
-    assert {known.get(name, name) for name in doctor._NEEDED_BY_BASICSR} == names
+    assert {known.get(name, name) for name in copies._NEEDED_BY_BASICSR} == names
 
 
 @pytest.fixture
-def copies(monkeypatch, tmp_path):
+def installed(monkeypatch, tmp_path):
     """Make folders on the path that hold a basicsr of a version each, put there by the packages called owners."""
 
     def make(owners=('basicsr',), **versions):
         for name, version in versions.items():
             folder = tmp_path / name / 'basicsr'
             folder.mkdir(parents=True)
-            (folder / '__init__.py').touch()
+            (folder / 'utils').mkdir()
+            (folder / 'utils' / 'registry.py').write_text('def get(self, name, suffix=None): ...')
+            for file in ('__init__.py', *autoload._FILES):
+                (folder / file).parent.mkdir(exist_ok=True)
+                (folder / file).touch()
             (folder / 'version.py').write_text(f"__version__ = '{version}'\n")
         monkeypatch.delitem(sys.modules, 'basicsr')
-        monkeypatch.setattr(doctor, 'packages_distributions', lambda: {'basicsr': list(owners)})
+        monkeypatch.setattr(copies, 'packages_distributions', lambda: {'basicsr': list(owners)})
         monkeypatch.setattr(sys, 'path', [str(tmp_path / name) for name in versions])
         (tmp_path / 'elsewhere').mkdir()
         monkeypatch.chdir(tmp_path / 'elsewhere')
@@ -237,36 +243,46 @@ def copies(monkeypatch, tmp_path):
     return make
 
 
-def test_one_basicsr_is_fine(copies):
-    root = copies(a='1.4.2')
-    assert list(doctor._basicsr()) == [Finding('basicsr', f'1.4.2, {root / "a" / "basicsr"}')]
+def test_one_basicsr_is_fine(installed):
+    root = installed(a='1.4.2')
+    assert list(copies.basicsr()) == [Finding('basicsr', f'1.4.2, {root / "a" / "basicsr"}')]
+
+
+@pytest.mark.parametrize('gone', ['train.py', 'utils/registry.py'])
+def test_a_copy_that_the_plugin_leaves_alone_is_a_fault(installed, gone):
+    home = installed(a='1.3.2') / 'a' / 'basicsr'
+    (home / gone).unlink()
+    finding = found(copies.basicsr)['basicsr']
+    assert finding.fatal
+    assert finding.seen == f'1.3.2, {home}, old or in parts'
+    assert 'pip install basicsr==1.4.2' in finding.advice
 
 
 @pytest.mark.parametrize(
     ('owners', 'version'), [(['basicsr'], '1.2.0+386ca20'), (['basicsr-fixed', 'basicsr'], '1.4.2')]
 )
-def test_a_fork_or_two_packages(copies, owners, version):
-    copies(owners, a=version)
-    finding = found(doctor._basicsr)['basicsr']
+def test_a_fork_or_two_packages(installed, owners, version):
+    installed(owners, a=version)
+    finding = found(copies.basicsr)['basicsr']
     assert finding.mark == 'hint'
     assert version in finding.seen
     assert f'pip uninstall -y {" ".join(sorted(owners))}; pip install basicsr==1.4.2' in finding.advice
 
 
-def test_users_row_3_several_copies(copies):
-    root = copies(first='1.4.2', second='1.4.2')
-    finding = found(doctor._basicsr)['other basicsr']
+def test_users_row_3_several_copies(installed):
+    root = installed(first='1.4.2', second='1.4.2')
+    finding = found(copies.basicsr)['other basicsr']
     assert finding.seen == str(root / 'second' / 'basicsr')
     assert f'{root / "first" / "basicsr"} comes first' in finding.advice
 
 
 @pytest.mark.parametrize('first', [[''], ['checkout'], []])
-def test_users_row_3_a_checkout_in_the_current_folder(copies, monkeypatch, first):
+def test_users_row_3_a_checkout_in_the_current_folder(installed, monkeypatch, first):
     """Started by `python -c`, by `python -m` and by the script mclir."""
-    root = copies(checkout='1.3.5', installed='1.4.2')
+    root = installed(checkout='1.3.5', installed='1.4.2')
     monkeypatch.chdir(root / 'checkout')
     monkeypatch.setattr(sys, 'path', [name and str(root / name) for name in [*first, 'installed']])
-    findings = found(doctor._basicsr)
+    findings = found(copies.basicsr)
     assert findings['basicsr'] == Finding('basicsr', f'1.4.2, {root / "installed" / "basicsr"}')
     assert findings['other basicsr'].seen == str(root / 'checkout' / 'basicsr')
     assert 'pip install --no-build-isolation -e .' in findings['other basicsr'].advice
@@ -274,15 +290,15 @@ def test_users_row_3_a_checkout_in_the_current_folder(copies, monkeypatch, first
 
 @pytest.fixture
 def site_packages(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor.sysconfig, 'get_path', lambda _: str(tmp_path))
-    monkeypatch.setattr(doctor.site, 'getsitepackages', lambda: [str(tmp_path)])
-    monkeypatch.setattr(doctor.site, 'ENABLE_USER_SITE', False)
+    monkeypatch.setattr(loading.sysconfig, 'get_path', lambda _: str(tmp_path))
+    monkeypatch.setattr(loading.site, 'getsitepackages', lambda: [str(tmp_path)])
+    monkeypatch.setattr(loading.site, 'ENABLE_USER_SITE', False)
     monkeypatch.delenv('MCLIR_AUTOLOAD', raising=False)
     return tmp_path
 
 
 def test_the_start_up_file_is_missing(site_packages):
-    finding = found(doctor._start_up)['start-up']
+    finding = found(loading.start_up)['start-up']
     assert finding.fatal
     assert f'no mclir_basicsr.pth in {site_packages}' in finding.seen
     assert 'pip install mclir-basicsr' in finding.advice
@@ -292,7 +308,7 @@ def test_the_start_up_file_is_missing(site_packages):
 def test_autoload_is_switched_off(site_packages, monkeypatch):
     monkeypatch.setenv('MCLIR_AUTOLOAD', '0')
     (site_packages / 'mclir_basicsr.pth').touch()
-    off, there = doctor._start_up()
+    off, there = loading.start_up()
     assert (off.mark, there.mark) == ('hint', 'ok')
     assert 'MCLIR_AUTOLOAD=0' in off.seen
     assert 'unset it' in off.advice
@@ -302,9 +318,9 @@ def test_autoload_is_switched_off(site_packages, monkeypatch):
 def test_a_fresh_process_finds_the_plugin(monkeypatch, tmp_path):
     """The one slow test. sitecustomize does what the .pth file does, installed or not."""
     (tmp_path / 'sitecustomize.py').write_text('from mclir_basicsr import autoload\nautoload.install()\n')
-    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), str(doctor.PACKAGE.parent)]))
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), str(packages.PACKAGE.parent)]))
     monkeypatch.delenv('MCLIR_AUTOLOAD', raising=False)
-    findings = found(doctor._plugin)
+    findings = found(loading.plugin)
     assert findings['plugin'] == Finding('plugin', 'loaded by `import basicsr`')
     assert {'launch_option', 'resume', 'registry_message'} <= set(findings['repairs'].seen.split(', '))
 
@@ -315,7 +331,7 @@ def probe(monkeypatch):
 
     def make(*answers):
         answers = iter(answers)
-        monkeypatch.setattr(doctor, '_probe', lambda _: next(answers))
+        monkeypatch.setattr(loading, '_probe', lambda _: next(answers))
         monkeypatch.delenv('MCLIR_AUTOLOAD', raising=False)
 
     return make
@@ -328,20 +344,20 @@ def test_users_row_1_torchvision_without_the_repair(probe, monkeypatch):
         {'loaded': True, 'said': '', 'repairs': ['functional_tensor']},
     )
     probe(*answers)
-    findings = found(doctor._plugin)
+    findings = found(loading.plugin)
     assert findings['plugin'].fatal
     assert error in findings['plugin'].seen
     assert 'mclir train' in findings['plugin'].advice
     assert findings['repairs'].seen == 'functional_tensor'
     probe(*answers)
     monkeypatch.setenv('MCLIR_AUTOLOAD', '0')  # as the user wants it
-    assert found(doctor._plugin)['plugin'].mark == 'hint'
+    assert found(loading.plugin)['plugin'].mark == 'hint'
 
 
 def test_the_plugin_cannot_be_loaded_at_all(probe):
     error = 'MclirError: SPNLoss is already registered with BasicSR by basicsr.losses.losses'
     probe(*[{'loaded': False, 'said': error, 'repairs': []}] * 2)
-    findings = found(doctor._plugin)
+    findings = found(loading.plugin)
     assert findings['plugin'].fatal
     assert error in findings['plugin'].seen
     assert 'mclir_basicsr.register()' in findings['plugin'].advice
@@ -349,7 +365,7 @@ def test_the_plugin_cannot_be_loaded_at_all(probe):
 
 
 def test_the_probe_tells_what_was_said():
-    seen = doctor._probe(
+    seen = loading._probe(
         "sys.stderr.write('mclir_basicsr: its hook failed\\n'); "
         "warnings.warn('mclir_basicsr is not registered: OSError: why'); warnings.warn('other'); raise OSError('why')"
     )
@@ -358,7 +374,7 @@ def test_the_probe_tells_what_was_said():
 
 
 def test_the_probe_survives_a_crash():
-    seen = doctor._probe('import os; sys.stderr.write("Illegal instruction"); sys.stderr.flush(); os._exit(3)')
+    seen = loading._probe('import os; sys.stderr.write("Illegal instruction"); sys.stderr.flush(); os._exit(3)')
     assert seen == {'loaded': False, 'said': 'Python ended with status 3; Illegal instruction', 'repairs': []}
 
 
@@ -369,13 +385,13 @@ def test_the_probe_runs_elsewhere_and_keeps_a_relative_pythonpath(monkeypatch, t
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('PYTHONPATH', 'own')
     monkeypatch.setenv('MCLIR_AUTOLOAD', '0')
-    assert doctor._probe('import mine')['said'] == 'RuntimeError: found by PYTHONPATH'
-    assert doctor._probe('sys.modules["torch"] = None; import basicsr')['said'] != 'RuntimeError: the current folder'
+    assert loading._probe('import mine')['said'] == 'RuntimeError: found by PYTHONPATH'
+    assert loading._probe('sys.modules["torch"] = None; import basicsr')['said'] != 'RuntimeError: the current folder'
 
 
 def test_imagenet_weights_are_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-    findings = found(doctor._imagenet_weights)
+    findings = found(packages.imagenet_weights)
     assert {what: finding.mark for what, finding in findings.items()} == {'vgg16': 'hint', 'vgg19': 'hint'}
     assert 'https://download.pytorch.org/models/vgg16-397923af.pth' in findings['vgg16'].advice
     assert str(tmp_path / 'checkpoints' / 'vgg19-dcbb9e9d.pth') in findings['vgg19'].advice
@@ -388,7 +404,7 @@ def test_imagenet_weights_are_whole_or_damaged(monkeypatch, tmp_path):
     whole.write_bytes(b'weights')
     damaged.write_bytes(b'weigh')
     monkeypatch.setattr(features, 'imagenet_file', {'vgg16': whole, 'vgg19': damaged}.get)
-    findings = found(doctor._imagenet_weights)
+    findings = found(packages.imagenet_weights)
     assert findings['vgg16'] == Finding('vgg16', f'ImageNet weights: {whole}')
     assert findings['vgg19'].fatal
     assert str(damaged) in findings['vgg19'].seen
