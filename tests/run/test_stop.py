@@ -124,3 +124,26 @@ def test_ranks_agree_about_every_ten_iterations_behind_an_optimizer_step(monkeyp
     assert all(stop.is_due(iteration, per_step) for iteration in steps), 'a process of its own'
     monkeypatch.setattr(ranks, 'several', lambda: True)
     assert [iteration for iteration in steps if stop.is_due(iteration, per_step)] == due
+
+
+@pytest.mark.parametrize('is_validating', [False, True])
+def test_a_run_whose_terminal_is_closed_saves(option_file, tmp_path, is_validating):
+    """In a terminal of its own, which is closed after some iterations; a progress bar would write to it."""
+    train = {'total_iter': 1_000_000}
+    val = {'val_freq': 2, 'save_img': False, 'pbar': True, 'metrics': {}}
+    file = option_file(train=train, val=val) if is_validating else option_file(train=train)
+    command = (sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', str(file))
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, command)
+    said = b''
+    while b'iter:       5,' not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    folder = tmp_path / 'experiments' / 'tiny'
+    log = next(folder.glob('train_*.log')).read_text()
+    assert 'SIGHUP: iteration' in log
+    assert len(list((folder / 'training_states').iterdir())) == 1
+    assert status == stop.REQUEUE
