@@ -1,16 +1,19 @@
 """The negative models: copies of a network as it was, refreshed from it now and then."""
 
-from collections.abc import Callable, Sequence
-from copy import deepcopy
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mclir_basicsr import ranks
+from mclir_basicsr import copies, ranks
+from mclir_basicsr.averages import move
 from mclir_basicsr.errors import MclirError
+
+logger = logging.getLogger('basicsr')
+
+_START = 2  # first word of the keys of random starts; those of steps and samples have 0 and 1
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -43,6 +46,15 @@ class ModelHistory(nn.Module):
 
     Raises:
         MclirError: Values outside these ranges, or lists whose length is not the number of negatives.
+
+    >>> net = nn.Conv2d(3, 3, 3, padding=1)
+    >>> history = ModelHistory(net, interval=[2, 3], start=0)
+    >>> history(torch.rand(1, 3, 8, 8)).shape
+    torch.Size([2, 1, 3, 8, 8])
+    >>> for iteration in range(1, 7):  # each behind its optimizer step
+    ...     history.refresh(net, iteration)
+    >>> history.refreshes
+    [3, 2]
     """
 
     def __init__(
@@ -86,9 +98,10 @@ class ModelHistory(nn.Module):
         self.refreshes = [0] * count  # so far, by negative
         self._next_forward = 0  # the negative that comes first in the next call (per_step)
         self._next_refresh = 0  # the negative that the adaptive policy refreshes next
-        self.negatives = nn.ModuleList(_start(net, start, fresh, seed + k) for k in range(count))
+        self._refreshed_at = 0  # the last iteration at which the periodic policy refreshed
+        self.negatives = nn.ModuleList(_start(net, start, fresh, (_START, seed, k)) for k in range(count))
         self.requires_grad_(False).eval()
-        self._evaluated = [_stored_in(PRECISIONS[precision], negative) for negative in self.negatives]
+        self._evaluated = [copies.stored_in(PRECISIONS[precision], negative) for negative in self.negatives]
         self.register_load_state_dict_post_hook(_update_all)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'ModelHistory':
@@ -123,16 +136,32 @@ class ModelHistory(nn.Module):
             return torch.stack([negative(lq).to(dtype or lq.dtype) for negative in chosen])  # (n, N, C', H, W)
 
     def is_due(self, iteration: int) -> bool:
-        """Whether :meth:`refresh` at this iteration refreshes anything."""
-        return any(iteration % interval == 0 for interval in self.interval or ())
+        """Whether :meth:`refresh` at this iteration, counted from 1, refreshes anything."""
+        return iteration > 0 and any(iteration % interval == 0 for interval in self.interval or ())
 
     def refresh(self, net: nn.Module, iteration: int) -> None:
         """Periodic policy: refresh the negatives that are due; call it after the optimizer step of every iteration.
 
+        A second call at the same iteration changes nothing, with a warning: it would halve the interval.
+
         Args:
             net: The bare network as it is now.
             iteration: Iterations done, counted from 1.
+
+        Raises:
+            MclirError: The iteration is below 1, or net is no longer of the architecture of the negatives.
         """
+        if iteration < 1:
+            raise MclirError(
+                f'refresh was called at iteration {iteration}, but iterations are counted from 1, when the first '
+                'optimizer step is done: every negative would be refreshed at 0. Pass iteration + 1.'
+            )
+        if not self.is_due(iteration):
+            return
+        if iteration == self._refreshed_at:
+            logger.warning('refresh was called again at iteration %d: nothing is refreshed twice.', iteration)
+            return
+        self._refreshed_at = iteration
         for k, interval in enumerate(self.interval or ()):
             if iteration % interval == 0:
                 self._refresh_one(k, net)
@@ -155,19 +184,17 @@ class ModelHistory(nn.Module):
 
     def _refresh_one(self, k: int, net: nn.Module) -> None:
         negative = self.negatives[k]
-        _move([p.data for p in negative.parameters()], [p.data for p in net.parameters()], keep=self.decay[k])
-        for mine, current in zip(negative.buffers(), net.buffers(), strict=True):
-            current = ranks.of_first(current)  # each rank's batch statistics come from batches of its own
-            if mine.is_floating_point() or mine.is_complex():
-                # What is equal stays: between infinities, as attention masks have, there is no mean.
-                current = torch.where(mine == current, mine, mine.lerp(current, 1 - self.decay[k]))
-            mine.copy_(current)
+        move(negative, net, self.decay[k], ranks.of_first)  # each rank's batch statistics come from batches of its own
         self._update_evaluated(k)
         self.refreshes[k] += 1
 
     def _update_evaluated(self, k: int) -> None:
         if self._evaluated[k] is not self.negatives[k]:
-            self._evaluated[k].load_state_dict(self.negatives[k].state_dict())
+            copies.update(self._evaluated[k], self.negatives[k])
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As every module does, with buffers that a forward pass made or resized before the state was saved."""
+        return super().load_state_dict(copies.fitted(self, state_dict, 'the history'), strict, assign)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Counters that travel in ``state_dict``, as plain types."""
@@ -175,12 +202,14 @@ class ModelHistory(nn.Module):
             'refreshes': list(self.refreshes),
             'next_forward': self._next_forward,
             'next_refresh': self._next_refresh,
+            'refreshed_at': self._refreshed_at,
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the counters of a loaded ``state_dict``."""
         self.refreshes = list(state['refreshes'])
         self._next_forward, self._next_refresh = state['next_forward'], state['next_refresh']
+        self._refreshed_at = state.get('refreshed_at', 0)  # older states lack it
 
 
 def per_negative(name: str, value: float | Sequence[float], count: int) -> tuple[float, ...]:
@@ -202,44 +231,14 @@ def residual_spread(output: Tensor, gt: Tensor) -> Tensor:
     return (2 * (output.detach().float() - gt)).flatten(1).std(1).mean()
 
 
-def _start(net: nn.Module, share: float, fresh: Callable[[], nn.Module] | None, seed: int) -> nn.Module:
-    """A copy of net, mixed with a share of random initialisation that is the same on every rank.
-
-    Buffers stay those of net: batch statistics of a random network fit no image.
-    """
-    negative = deepcopy(net)
-    if share > 0 and fresh is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            random = fresh()
-        parameters = [p.data for p in negative.parameters()]
-        initial = [p.data for p in random.parameters()]
-        if [p.shape for p in parameters] != [p.shape for p in initial]:
-            raise MclirError(
-                'fresh must make a network with the parameters of net, but theirs differ in number or shape.'
-            )
-        _move(parameters, [i.to(p) for i, p in zip(initial, parameters, strict=True)], keep=1 - share)
+def _start(net: nn.Module, share: float, fresh: Callable[[], nn.Module] | None, seed: Sequence[int]) -> nn.Module:
+    """A negative model as it starts, the same on every rank."""
+    negative = copies.mixed(net, share, fresh, seed)
     for tensor in (*negative.parameters(), *negative.buffers()):
         tensor.data.copy_(ranks.of_first(tensor.data))
     return negative
 
 
-def _stored_in(dtype: torch.dtype | None, negative: nn.Module) -> nn.Module:
-    """A copy whose convolutions and linear layers are stored as autocast would cast them; None: negative itself."""
-    if dtype is None:
-        return negative
-    copy = deepcopy(negative)
-    for module in copy.modules():
-        if isinstance(module, (nn.Linear, _ConvNd)):
-            module.to(dtype)
-    return copy
-
-
 def _update_all(history: ModelHistory, _: Any) -> None:
     for k in range(len(history.negatives)):
         history._update_evaluated(k)
-
-
-def _move(targets: list[Tensor], sources: list[Tensor], keep: float) -> None:
-    """``target <- keep * target + (1 - keep) * source``, in place."""
-    get_ema_multi_avg_fn(keep)(targets, sources, None)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mclir_basicsr import ModelHistory, SPNLoss
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, residual_spread
 
 
@@ -89,6 +90,46 @@ def test_a_batch_norm_does_not_start_on_random_statistics():
         net.running_mean.fill_(7.0)
     history = ModelHistory(net, [1], start=0.5, fresh=lambda: nn.BatchNorm2d(3))
     assert history.negatives[0].running_mean.tolist() == [7.0] * 3
+
+
+def test_refresh_at_iteration_0_is_refused():
+    """A loop that counts from 0 would refresh all negatives at its start, and each an iteration late after it."""
+    history = ModelHistory(Scale(5.0), [1, 100], start=0)
+    for iteration in (0, -1):
+        with pytest.raises(MclirError, match=rf'at iteration {iteration}, but .* counted from 1.*Pass iteration'):
+            history.refresh(Scale(), iteration)
+        assert not history.is_due(iteration)
+    assert history.refreshes == [0, 0]
+
+
+def test_a_second_call_for_the_same_iteration_refreshes_nothing(caplog):
+    """Also where the state was saved and loaded between; another iteration refreshes again."""
+    history = ModelHistory(Scale(5.0), [2, 3], start=0)
+    history.refresh(Scale(), 2)
+    once = weights(history)
+    resumed = ModelHistory(Scale(), [2, 3], start=0)
+    resumed.load_state_dict(history.state_dict())
+    assert caplog.text == ''
+    for each in (history, resumed):
+        each.refresh(Scale(1.0), 2)
+        assert weights(each) == once
+        each.refresh(Scale(1.0), 3)
+        assert each.refreshes == [1, 1]
+    assert caplog.text.count('refresh was called again at iteration 2') == 2
+    older = history.state_dict()
+    del older['_extra_state']['refreshed_at']
+    resumed.load_state_dict(older)
+
+
+def test_a_network_that_changes_its_modules_is_named():
+    net = nn.Sequential(nn.ReLU())
+    history = ModelHistory(net, [1], start=0)
+    net.append(nn.ReLU())
+    with pytest.raises(MclirError, match='has 3 modules, but the average of it has 2'):
+        history.refresh(net, 1)
+    net.append(nn.Linear(1, 1))
+    with pytest.raises(MclirError, match='has 2 parameters, but the average of it has 0'):
+        history.refresh(net, 2)
 
 
 FINITE = st.floats(-3, 3)

@@ -8,7 +8,7 @@ from torch import nn
 from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.files.paths import expand
-from mclir_basicsr.files.weights import misfit, read_weights
+from mclir_basicsr.files.weights import check_fit, read_weights
 from mclir_basicsr.inference import size_faults
 from mclir_basicsr.run.resume import load_resume_state
 
@@ -29,9 +29,8 @@ def network(opt: dict[str, Any]) -> list[str]:
     if path:
         file = expand('path.pretrain_network_g', path)
         weights = read_weights(file, 'path.pretrain_network_g', (opt['path'].get('param_key_g', 'params'), 'params'))
-        fault = misfit(net, weights.state_dict)
-        if fault and opt['path'].get('strict_load_g', True):
-            raise MclirError(f'path.pretrain_network_g: {file} does not fit network_g: {fault}')
+        strict = opt['path'].get('strict_load_g', True)
+        fault = check_fit(net, weights.state_dict, f'path.pretrain_network_g: {file}', strict=strict)
         notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
     _check_sizes(net, opt)
     check_scale(net, opt)
@@ -68,9 +67,18 @@ def check_scale(net: nn.Module, opt: dict[str, Any]) -> None:
         )
 
 
-def state(opt: dict[str, Any]) -> list[str]:
-    """Read the state of ``path.resume_state``."""
-    state = opt['path'].get('resume_state')
-    if state:
-        load_resume_state({'auto_resume': False, 'path': {'resume_state': str(expand('path.resume_state', state))}})
-    return []
+def state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """What the state to resume says of the run that wrote it: ``iter`` and ``schedulers``; None for a new run.
+
+    Args:
+        opt: The option file, with ``auto_resume`` and the folders of the experiment in ``path`` as BasicSR's parser
+            completes it.
+
+    Raises:
+        MclirError: The state is missing or damaged.
+    """
+    path = {key: opt['path'].get(key) for key in ('resume_state', 'training_states', 'models')}
+    if path['resume_state']:
+        path['resume_state'] = str(expand('path.resume_state', path['resume_state']))
+    read = load_resume_state({'auto_resume': opt.get('auto_resume', False), 'path': path})
+    return None if read is None else {key: read.get(key) for key in ('iter', 'schedulers')}

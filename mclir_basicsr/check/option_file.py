@@ -8,7 +8,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import VGGFeatures
-from mclir_basicsr.options import TrainOptions, is_number_in_text, read_options, shown
+from mclir_basicsr.options import read_options
+from mclir_basicsr.options.faults import is_number_in_text, shown
+from mclir_basicsr.options.known import unread_keys
+from mclir_basicsr.options.texts import text_faults
 
 # What BasicSR takes for granted in the blocks that are there.
 ALWAYS = {
@@ -85,17 +88,23 @@ def at(opt: Any, path: str) -> Any:
     return opt
 
 
-def keys(opt: dict[str, Any]) -> list[str]:
-    """Our own keys, and the VGG of the SPN term where a file holds it."""
+def keys(opt: dict[str, Any], *, training: bool = True) -> list[str]:
+    """Every key, the values of ours, and, for a training, the VGG of the SPN term where a file holds it."""
     if opt['model_type'] != 'HistoryModel':
-        return []
+        faults, notes = unread_keys(opt, ours=False)
+        if faults := [*faults, *text_faults(opt)]:
+            raise FaultsError(faults)
+        return notes
     try:
         own, warnings = read_options(opt)
     except MclirError as error:
         raise FaultsError(str(error).split('\n  ')[1:]) from error
     spn = own.train.spn_opt
-    if spn is not None and spn.weights not in ('imagenet', 'random'):
-        VGGFeatures(spn.layer_weights, spn.vgg_type, weights=spn.weights)
+    if training and spn is not None and spn.weights not in ('imagenet', 'random'):
+        try:
+            VGGFeatures(spn.layer_weights, spn.vgg_type, weights=spn.weights)
+        except MclirError as error:
+            raise MclirError(f'train.spn_opt: {error}') from error
     return warnings
 
 
@@ -104,13 +113,12 @@ def numbers(opt: dict[str, Any]) -> list[str]:
     faults = []
     for path, kind in _NUMBERS.items():
         value = at(opt, path)
+        if is_number_in_text(value):  # keys tells
+            continue
         try:
             TypeAdapter(kind | None).validate_python(value)
         except ValidationError as error:
             faults.append(f'{path}: {error.errors()[0]["msg"]}, but it is {shown(value)}.')
-    train = {key: value for key, value in opt['train'].items() if key not in TrainOptions.model_fields}
-    texts = {path: value for path, value in numbers_in_text('train', train) if path not in _NUMBERS}
-    faults += [f'{path} must be a number, but it is {shown(value)}.' for path, value in texts.items()]
     for phase in opt['datasets']:
         if phase != 'train' and phase.split('_')[0] != 'val':
             faults.append(f'datasets.{phase}: a training has the data sets train, and val or val_1, val_2, ...')

@@ -1,17 +1,16 @@
-"""What an option file names: losses, optimizer, metrics, loggers, device, folders."""
+"""What an option file names: losses, classes, loggers, device, folders."""
 
 import importlib
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from mclir_basicsr.check.option_file import at, numbers_in_text
+from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.stand_in import stand_in
@@ -54,35 +53,6 @@ def _make_loss(type: Any, **arguments: Any) -> None:  # noqa: A002  the key of t
 def _vgg_without_weights(layer_name_list: Sequence[str], vgg_type: str, **_: Any) -> nn.Module:
     check_layers(vgg_type, layer_name_list)
     return nn.Module()
-
-
-def optimisation(opt: dict[str, Any]) -> list[str]:
-    """Make optimizer and schedule as the model will, for a single parameter."""
-    from basicsr.models.base_model import BaseModel
-    from basicsr.utils.registry import MODEL_REGISTRY
-
-    if opt['model_type'] not in MODEL_REGISTRY:  # names tells
-        return []
-    if any(numbers_in_text('', [opt['train'][key] for key in ('optim_g', 'scheduler')])):  # numbers tells
-        return []
-    model = object.__new__(MODEL_REGISTRY.get(opt['model_type']))
-    train = deepcopy(opt['train'])
-    BaseModel.__init__(model, {'num_gpu': 0, 'is_train': True, 'train': train})
-    for key, kind, make in (
-        ('optim_g', train['optim_g'].pop('type'), lambda kind: _add_optimizer(model, kind, train['optim_g'])),
-        ('scheduler', train['scheduler']['type'], lambda kind: model.setup_schedulers()),
-    ):
-        try:
-            make(kind)
-        except MclirError:
-            raise
-        except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
-            raise MclirError(f'train.{key}: {kind} cannot be used so: {error}') from error
-    return []
-
-
-def _add_optimizer(model: Any, kind: str, arguments: Mapping[str, Any]) -> None:
-    model.optimizers.append(model.get_optimizer(kind, [nn.Parameter(torch.zeros(()))], **arguments))
 
 
 def names(opt: dict[str, Any]) -> list[str]:
@@ -166,6 +136,23 @@ def device(opt: dict[str, Any], here: bool) -> list[str]:
     if here and asked not in ('auto', 0) and not torch.cuda.is_available():
         raise MclirError(f'num_gpu is {asked}, but torch sees no GPU: set num_gpu to auto or 0.')
     return []
+
+
+def loading(opt: dict[str, Any], here: bool) -> list[str]:
+    """Compare how the data are loaded with what PyTorch and, where the run will be here, this machine can do."""
+    faults: list[str] = []
+    notes: list[str] = []
+    for phase, block in opt['datasets'].items():
+        where, is_train = f'datasets.{phase}', phase == 'train'
+        if block.get('persistent_workers') and not (is_train and block.get('num_worker_per_gpu')):
+            how = 'set num_worker_per_gpu above 0, or take it out' if is_train else 'validation has none: take it out'
+            faults.append(f'{where}.persistent_workers: there are no workers to persist; {how}.')
+        if is_train and block.get('prefetch_mode') == 'cuda' and not torch.cuda.is_available():
+            fault = f'{where}.prefetch_mode: cuda copies to a GPU, but torch sees none: set prefetch_mode to ~ or cpu.'
+            (faults if here or opt['num_gpu'] == 0 else notes).append(fault)
+    if faults:
+        raise FaultsError(faults)
+    return notes
 
 
 def folder(experiments: Path) -> list[str]:

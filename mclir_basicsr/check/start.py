@@ -41,11 +41,11 @@ def examine(opt: dict[str, Any]) -> None:
         MclirError: The run would fail after a former experiment was put aside, or is one of several that do not know
             of each other.
     """
-    if not opt['dist']:
+    if not opt.get('dist'):
         refuse_lone_processes(os.environ)
     if opt['name'] in _examined:
         _examined.discard(opt['name'])
-    elif opt['rank'] == 0 and _is_new(opt):
+    elif opt.get('rank', 0) == 0 and _is_new(opt):
         _examine_new(opt)
 
 

@@ -15,7 +15,7 @@ from mclir_basicsr.stand_in import stand_in
 
 @contextmanager
 def untouched(with_gpu: bool) -> Iterator[None]:
-    """Put all random generators back behind the block, free what GPU memory it took, and let it say nothing.
+    """Put all random generators back behind the block, free the GPU memory that it took, and keep it from logging.
 
     Args:
         with_gpu: The block uses CUDA, whose generators count too.

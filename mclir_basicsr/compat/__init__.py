@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from mclir_basicsr.compat import missing_modules, processes, registries, training
-from mclir_basicsr.compat.repair import Repair
+from mclir_basicsr.compat import missing_modules, processes, registries, text_files, training
+from mclir_basicsr.compat.repair import Repair, Shadow
 
 Undo = Callable[[], None]
 
-REPAIRS: tuple[Repair, ...] = (*training.REPAIRS, *processes.REPAIRS, *registries.REPAIRS)
+REPAIRS: tuple[Repair | Shadow, ...] = (
+    *text_files.REPAIRS,
+    *training.REPAIRS,
+    *processes.REPAIRS,
+    *registries.REPAIRS,
+)
 
 _active: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""One repair: a function of BasicSR, and a wrapper of it in every place where it is known by name."""
+"""One repair: a function of BasicSR, and a wrapper of it in every place where it is known by name; or a builtin."""
 
 import functools
 import sys
@@ -66,6 +66,42 @@ class Repair:
             for place in places:
                 made.callback(put(place, self.attribute, wrapped))
             return made.pop_all().close
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A builtin that a module of BasicSR calls, in another form, which stands in that module alone.
+
+    Attributes:
+        owner: The module.
+        attribute: Name of the builtin.
+        wrapper: Called in its place, as ``wrapper(*args, **kwargs)``. As of :class:`Repair`, it names the repair and
+            has the reason.
+    """
+
+    owner: str
+    attribute: str
+    wrapper: _Wrapper
+
+    def look_up(self) -> bool:
+        """Whether the shadow is to be set: it is not there yet."""
+        return vars(resolve_name(self.owner)).get(self.attribute) is not self.wrapper
+
+    def make(self) -> Callable[[], None]:
+        """Set the shadow.
+
+        Returns:
+            A function that puts back what was there.
+        """
+        names = vars(resolve_name(self.owner))
+        before = {self.attribute: names[self.attribute]} if self.attribute in names else {}
+        names[self.attribute] = self.wrapper
+
+        def put_back() -> None:
+            del names[self.attribute]
+            names.update(before)
+
+        return put_back
 
 
 def wrap(original: Callable[..., Any], wrapper: _Wrapper) -> Callable[..., Any]:

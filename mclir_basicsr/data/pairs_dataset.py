@@ -1,34 +1,17 @@
 """A BasicSR data set whose pairs stand in a file: many lq images may share one gt image."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from basicsr.data.transforms import augment, paired_random_crop
-from basicsr.utils import FileClient, bgr2ycbcr, get_root_logger, imfrombytes, img2tensor, scandir
 from torch.utils.data import Dataset
 from torchvision.transforms.functional import normalize
 
+from mclir_basicsr.data.meta_info import META_INFO, read_meta_info
+from mclir_basicsr.data.pairs_file import Pair, read_pairs
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.paths import expand
-
-_LINE = re.compile(r'(\S+) (\S+)(?: (\d+)x(\d+))?')
-
-
-class Line(NamedTuple):
-    """One line of a pairs file.
-
-    Attributes:
-        lq: Key of the lq image: its name without ending.
-        gt: Key of the gt image.
-        side: Shorter side of the lq image in pixels, or None where the file does not say.
-    """
-
-    lq: str
-    gt: str
-    side: int | None
 
 
 class PairsFileDataset(Dataset[dict[str, Any]]):
@@ -54,13 +37,13 @@ class PairsFileDataset(Dataset[dict[str, Any]]):
         self.opt = opt
         self.file_client: FileClient | None = None
         self.mean, self.std = opt.get('mean'), opt.get('std')
-        lines = _read(_pairs_file(opt))
+        pairs = _read(_pairs_file(opt))
         if opt['phase'] == 'train':
-            lines = _large_enough(lines, opt)
+            pairs = _large_enough(pairs, opt)
         names = {side: _names(opt, side) for side in ('lq', 'gt')}
-        for side, keys in (('lq', {line.lq for line in lines}), ('gt', {line.gt for line in lines})):
+        for side, keys in (('lq', {pair.lq for pair in pairs}), ('gt', {pair.gt for pair in pairs})):
             _complete(keys, names[side], opt, side)
-        self.paths = [(names['lq'][line.lq], names['gt'][line.gt]) for line in lines]
+        self.paths = [(names['lq'][pair.lq], names['gt'][pair.gt]) for pair in pairs]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -111,7 +94,7 @@ def _is_lmdb(opt: Mapping[str, Any]) -> bool:
     return bool(opt['io_backend']['type'] == 'lmdb')
 
 
-def _client(opt: Mapping[str, Any]) -> FileClient:
+def _client(opt: Mapping[str, Any]) -> 'FileClient':
     backend = dict(opt['io_backend'])
     if _is_lmdb(opt):
         backend |= {'db_paths': [opt['dataroot_lq'], opt['dataroot_gt']], 'client_keys': ['lq', 'gt']}
@@ -124,29 +107,25 @@ def _pairs_file(opt: Mapping[str, Any]) -> Path:
     return expand('pairs_file', opt['pairs_file'])
 
 
-def _read(file: Path) -> list[Line]:
+def _read(file: Path) -> list[Pair]:
     try:
-        text = file.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
+        pairs, bad = read_pairs(file)
+    except OSError as error:
         raise MclirError(f'pairs_file {file} cannot be read: {error}. `mclir prepare` writes one.') from error
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _LINE.fullmatch(line)
-        if match is None:
-            raise MclirError(f'pairs_file {file}, line {number}: {line!r} is neither LQ GT nor LQ GT HEIGHTxWIDTH.')
-        lq, gt, *size = match.groups()
-        lines.append(Line(lq, gt, min(map(int, size)) if all(size) else None))
-    return lines
+    if bad:
+        more = f' So are {len(bad) - 1} more lines.' if len(bad) > 1 else ''
+        raise MclirError(f'pairs_file {file}, line {bad[0].number}: {bad[0].text}.{more}')
+    return list(pairs.values())
 
 
-def _large_enough(lines: list[Line], opt: Mapping[str, Any]) -> list[Line]:
+def _large_enough(pairs: list[Pair], opt: Mapping[str, Any]) -> list[Pair]:
     patch = opt['gt_size'] // opt['scale']
-    large = [line for line in lines if line.side is None or line.side >= patch]
+    large = [pair for pair in pairs if pair.size is None or min(pair.size) >= patch]
     if not large:
         raise MclirError(f'pairs_file {opt["pairs_file"]} lists no pair as large as gt_size {opt["gt_size"]}.')
-    if len(large) < len(lines):
+    if len(large) < len(pairs):
         get_root_logger().info(
-            f'Data set {opt.get("name")}: {len(lines) - len(large)} of {len(lines)} pairs are smaller than gt_size '
+            f'Data set {opt.get("name")}: {len(pairs) - len(large)} of {len(pairs)} pairs are smaller than gt_size '
             f'{opt["gt_size"]} and left out.'
         )
     return large
@@ -157,8 +136,7 @@ def _names(opt: Mapping[str, Any], side: str) -> dict[str, str]:
     root = Path(opt[f'dataroot_{side}'])
     try:
         if _is_lmdb(opt):
-            keys = (line.split('.')[0] for line in (root / 'meta_info.txt').read_text(encoding='utf-8').splitlines())
-            return {key: key for key in keys}
+            return {key: key for key in read_meta_info(root / META_INFO).by_key()}
         return {Path(name).stem: str(root / name) for name in scandir(str(root))}
     except OSError as error:
         raise MclirError(f'dataroot_{side} {root} cannot be read: {error}.') from error
@@ -184,3 +162,8 @@ def _fitted(gt: np.ndarray, lq: np.ndarray, scale: int, name: str) -> np.ndarray
     # what a division leaves over lies at the bottom and the right: BasicSR's PairedImageDataset, too, cuts it there
     top, left = (pixels // 2 if pixels >= scale else 0 for pixels in over)
     return gt[top : top + height, left : left + width]
+
+
+# Last: where the start-up hook is on, the first import of BasicSR registers the class above.
+from basicsr.data.transforms import augment, paired_random_crop  # noqa: E402
+from basicsr.utils import FileClient, bgr2ycbcr, get_root_logger, imfrombytes, img2tensor, scandir  # noqa: E402

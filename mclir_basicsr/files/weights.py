@@ -92,6 +92,38 @@ def misfit(net: nn.Module, weights: Mapping[str, Tensor]) -> str:
     return '; '.join(f'{kind} {keys}' for kind, keys in parts.items() if keys)
 
 
+def check_fit(net: nn.Module, weights: Mapping[str, Tensor], what: str, *, strict: bool) -> str:
+    """Make sure that weights can be loaded into a network, as ``path.strict_load_g`` asks for.
+
+    Args:
+        net: The network.
+        weights: Tensors by key.
+        what: Key and file, for the message.
+        strict: Whether all must fit. Otherwise some must: with none, the network would stay as it was drawn at random.
+
+    Returns:
+        What does not fit, see :func:`misfit`, and how many tensors do; empty where all fit.
+
+    Raises:
+        MclirError: They do not fit.
+    """
+    fault, own = misfit(net, weights), net.state_dict()
+    if not fault:
+        return ''
+    if strict:
+        raise MclirError(f'{what} does not fit network_g: {fault}')
+    # Counters (num_batches_tracked) have the same names in many networks.
+    fitting = [
+        key for key, value in own.items() if value.dim() and key in weights and weights[key].shape == value.shape
+    ]
+    if not fitting:
+        raise MclirError(
+            f'{what} does not fit network_g in any key, which path.strict_load_g: false would pass over: {fault}. '
+            'Correct network_g or the path; set path.pretrain_network_g to ~ to train from scratch.'
+        )
+    return f'{fault}; {len(fitting)} of {len(own)} tensors fit'
+
+
 def _first(items: Iterable[str], count: int = 3) -> str:
     found = list(items)
     more = f' and {len(found) - count} more' if len(found) > count else ''

@@ -18,6 +18,11 @@ class Needs(NamedTuple):
         min_side: Sides must be at least this.
         square: Height and width must be the same.
         tiling: Tiles in which larger images are restored; a FixedTile where the network takes one size only.
+
+    >>> Needs(pad_multiple=8, min_side=16).fault(20)
+    'this network takes sides of multiples of 8 and at least 16: use 24'
+    >>> Needs(pad_multiple=8).fault(24)
+    ''
     """
 
     pad_multiple: int = 1

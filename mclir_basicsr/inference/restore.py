@@ -1,14 +1,16 @@
 """Whole-image forward of any restoration network: padding to a multiple, overlapping tiles, self-ensemble.
 
-Needs torch only and works in any PyTorch loop; setting the network to eval mode, and autocast, are the caller's.
+Needs torch only and works in any PyTorch loop; autocast is the caller's.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.inference.needs import Needs, needs_of
@@ -28,7 +30,9 @@ def restore(
     tile: Tile | None = None,
     self_ensemble: bool = False,
 ) -> Tensor:
-    """Run a whole image through an image-to-image network, without gradients.
+    """Run a whole image through an image-to-image network, without gradients and in eval mode.
+
+    Dropout is off, and batch norm goes by its statistics; every module is in its own mode again behind it.
 
     What is None is as the network says of itself (:class:`Needs`); for one that says nothing this is exactly
     ``net(lq)``. The scale is read from the size of the network's output. Each of the eight images of the self-ensemble
@@ -68,6 +72,10 @@ def restore(
             output is not the same whole multiple of its input in both directions.
         MclirError: ``tile.size`` is not a multiple of ``pad_multiple``, less than ``min_side`` or not the size that the
             network takes; or the image, or a tile that cannot be halved, does not fit into memory.
+
+    >>> net = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 12, 1), nn.PixelShuffle(2), nn.Upsample(scale_factor=2))
+    >>> restore(net, torch.rand(1, 3, 30, 21), pad_multiple=4).shape
+    torch.Size([1, 3, 30, 21])
     """
     given: dict[str, Any] = {'pad_multiple': pad_multiple, 'min_side': min_side, 'square': square}
     needs = needs_of(net)._replace(**{name: value for name, value in given.items() if value is not None})
@@ -88,7 +96,23 @@ def restore(
         scale = output_scale(padded, out)
         return out[..., : image.shape[-2] * scale, : image.shape[-1] * scale]
 
-    return _run_ensemble(forward, lq) if self_ensemble else forward(lq)
+    with _in_eval_mode(net):
+        return _run_ensemble(forward, lq) if self_ensemble else forward(lq)
+
+
+@contextmanager
+def _in_eval_mode(net: Forward) -> Iterator[None]:
+    """Eval mode for a network, if it is one; behind it each module is in the mode that it was in."""
+    modes = [(module, module.training) for module in net.modules()] if isinstance(net, nn.Module) else []
+    if isinstance(net, nn.Module):
+        net.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:  # parents come first
+            if module.training != mode:
+                module.train(mode)  # some networks fold weights together in eval mode, and undo it here
+                module.training = mode
 
 
 def _run(net: Forward, image: Tensor, tile: Tile | None, multiple: int, least: int) -> Tensor:

@@ -23,6 +23,11 @@ class Tile:
 
     Raises:
         ValueError: ``overlap`` is outside ``[0, size)``.
+
+    >>> image = torch.rand(1, 3, 20, 30)
+    >>> torch.allclose(run_tiles(torch.nn.Upsample(scale_factor=2), image, Tile(size=16, overlap=4)),
+    ...                torch.nn.Upsample(scale_factor=2)(image))
+    True
     """
 
     size: int
@@ -41,6 +46,9 @@ class FixedTile(Tile):
 
     A smaller image is continued by reflection to one tile. ``overlap`` is that of the published evaluation where the
     network says so (its attribute ``tiling``).
+
+    >>> run_fixed_tiles(torch.nn.Identity(), torch.rand(1, 3, 20, 30), FixedTile(size=16, overlap=4)).shape
+    torch.Size([1, 3, 20, 30])
     """
 
 

@@ -76,6 +76,10 @@ class VGGFeatures(nn.Module):
 
     Raises:
         MclirError: An unknown vgg_type or layer, or weights that cannot be had or do not fit.
+
+    >>> features = VGGFeatures(['relu1_2', 'pool1'], weights='random')(torch.rand(1, 3, 16, 16))
+    >>> {name: tuple(x.shape) for name, x in features.items()}
+    {'relu1_2': (1, 64, 16, 16), 'pool1': (1, 64, 8, 8)}
     """
 
     mean: Tensor
@@ -138,7 +142,7 @@ def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn
     if missing:
         raise MclirError(
             f'{source} is no torchvision {vgg_type} state dict: it lacks features.{missing[0]} and {len(missing) - 1} '
-            f'more. Set spn_opt.weights and spn_opt.vgg_type to the same network.'
+            f'more. Give weights and vgg_type of the same network.'
         )
     features.to_empty(device='cpu')
     try:
@@ -146,14 +150,14 @@ def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn
             {key: state[f'features.{key}'] for key in wanted if f'features.{key}' in state}, strict=False
         )
     except RuntimeError as error:
-        raise MclirError(f'{source} does not fit {vgg_type} (spn_opt.vgg_type): {error}') from error
+        raise MclirError(f'{source} does not fit {vgg_type} (vgg_type): {error}') from error
     return features
 
 
 def _randomise(features: nn.Sequential, vgg_type: str, seed: int) -> nn.Sequential:
     logger.warning(
         f'{vgg_type} has random weights (seed {seed}): good for trying things out, not for results. '
-        'Set spn_opt.weights: imagenet for those.'
+        'Take weights imagenet for those.'
     )
     features.to_empty(device='cpu')
     generator = torch.Generator().manual_seed(seed)
@@ -179,15 +183,14 @@ def _imagenet(vgg_type: str) -> tuple[str, dict[str, Tensor]]:
     except Exception as error:  # no network, a proxy, a full disk, a wrong hash: the way out is the same
         raise MclirError(
             f'No ImageNet weights for {vgg_type}: {file} is not there and could not be downloaded ({error}). '
-            f'Fetch {weights.url} on a machine with a network and put it at that path, or set spn_opt.weights to '
-            'where you keep it, or to random (trying out only).'
+            f'Fetch {weights.url} on a machine with a network and put it at that path, or give as '
+            'weights (train.spn_opt.weights of an option file) where you keep it, or random (trying out only).'
         ) from error
 
 
 def _from_file(file: Path) -> tuple[str, dict[str, Tensor]]:
     if not file.is_file():
         raise MclirError(
-            f'spn_opt.weights: there is no file {file}. '
-            'Give the path of a torchvision vgg state dict, imagenet or random.'
+            f'weights: there is no file {file}. Give the path of a torchvision vgg state dict, imagenet or random.'
         )
-    return str(file), checkpoint.load(file, 'spn_opt.weights')
+    return str(file), checkpoint.load(file, 'weights')

@@ -17,6 +17,9 @@ class PSNRLoss(nn.Module):
 
     Args:
         loss_weight: λ.
+
+    >>> round(PSNRLoss()(torch.full((1, 3, 8, 8), 0.6), torch.full((1, 3, 8, 8), 0.5)).item(), 3)
+    -20.0
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -42,6 +45,10 @@ class SSIMLoss(nn.Module):
 
     Args:
         loss_weight: λ.
+
+    >>> image = torch.rand(1, 3, 16, 16)
+    >>> round(SSIMLoss()(image, image).item(), 3)
+    -1.0
     """
 
     _RADIUS = 5  # of the window

@@ -79,6 +79,11 @@ class SPNLoss(nn.Module):
 
     Raises:
         MclirError: A value outside these, or VGG weights that cannot be had.
+
+    >>> loss = SPNLoss(loss_weight=0.1, layer_weights={'relu1_1': 1.0}, weights='random')
+    >>> output, negatives = torch.zeros(1, 3, 8, 8, requires_grad=True), torch.ones(2, 1, 3, 8, 8)
+    >>> loss(output, negatives) < 0, loss(output, output.detach()[None]) == 0
+    (tensor(True), tensor(True))
     """
 
     def __init__(
@@ -124,10 +129,12 @@ class SPNLoss(nn.Module):
                 f'negatives must have the shape (K, *output.shape), K at least 1, but output is {tuple(output.shape)} '
                 f'and negatives are {tuple(negatives.shape)}.'
             )
+        # The VGG's activations are most of the memory of a step. With the gradient made at once, part by part, those of
+        # one part are gone before the next begins; autograd alone would keep all of them until `backward`.
         total, gradients = output.new_zeros((), dtype=torch.float32), []
         wanted, count = torch.is_grad_enabled() and output.requires_grad, self._parts(output)
         for images, others in zip(output.tensor_split(count), negatives.tensor_split(count, dim=1), strict=True):
-            share = len(images) / len(output)
+            share = len(images) / len(output)  # images (n, C, H, W), others (K, n, C, H, W)
             distance, gradient = self._compare(images.detach().requires_grad_(wanted), others)
             total += share * distance
             if gradient is not None:
@@ -143,7 +150,8 @@ class SPNLoss(nn.Module):
 
     def _compare(self, part: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor | None]:
         """Sum of the distances of some images to each negative, and its gradient by the images if they ask for it."""
-        features = self.vgg(part)
+        features = self.vgg(part)  # (n, C_l, H_l, W_l) by layer
+        # Distances end at copies cut off from the VGG: K of them add up there, and one pass goes back through it.
         leaves = {name: x.detach().float().requires_grad_(x.requires_grad) for name, x in features.items()}
         total = part.new_zeros((), dtype=torch.float32)
         for negative in negatives:
@@ -178,7 +186,7 @@ def _backward(features: list[Tensor], by_features: list[Any], image: Tensor) -> 
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A value whose gradient by the output is known."""
+    """A value whose gradient by the output is known, as a node of autograd's graph."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradient: Tensor | None, output: Tensor) -> Tensor:

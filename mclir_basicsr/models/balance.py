@@ -18,6 +18,11 @@ class Balance:
 
     Attributes:
         weight: λ.
+
+    >>> balance = Balance(ratio=0.05, weight=1e-3)
+    >>> balance.measured(0.01)  # five times λ is needed
+    >>> round(balance.weight, 6)
+    0.005
     """
 
     def __init__(self, ratio: float, weight: float) -> None:

@@ -8,9 +8,10 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import nn
 
+from mclir_basicsr.copies import fitted
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
-from mclir_basicsr.files.weights import misfit, read_weights
+from mclir_basicsr.files.weights import check_fit, misfit, read_weights
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models import settings
 from mclir_basicsr.models.balance import Balance
@@ -54,6 +55,10 @@ class CheckpointModel(ValidationModel):
             asked, used = (key or 'a bare state dict' for key in (param_key, entry))
             logger.info(f'Loading: {asked} does not exist, use {used}.')
         logger.info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{entry}].')
+        if self.opt['path'].get('resume_state'):  # the run's own file
+            weights = fitted(net, weights, load_path)
+        if not strict:
+            check_fit(net, weights, f'path.pretrain_network_g: {load_path} (entry {entry or "~"})', strict=False)
         self._print_different_keys_loading(net, weights, strict)
         try:
             net.load_state_dict(weights, strict=strict)

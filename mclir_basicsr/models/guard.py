@@ -33,6 +33,17 @@ class Guard:
         optimizer: Whose steps are judged.
         limit: So many bad steps in a row end the run.
         scaled: The optimizer's step is torch.amp.GradScaler's, which heeds its own judgement only: the host is asked.
+
+    >>> net = nn.Conv2d(3, 3, 3)
+    >>> guard = Guard(net, torch.optim.SGD(net.parameters(), lr=0.1), limit=20)
+    >>> for loss in (0.1, float('nan')):
+    ...     guard.begin()
+    ...     guard.note({'l_pix': torch.tensor(loss)})
+    ...     bool(guard.judge(norm=torch.tensor(1.0)))
+    True
+    False
+    >>> guard.state_dict()
+    {'in_a_row': 1, 'in_all': 1}
     """
 
     def __init__(self, net: nn.Module, optimizer: Optimizer, limit: int, *, scaled: bool = False) -> None:
@@ -67,14 +78,17 @@ class Guard:
     @torch.no_grad()
     def judge(self, norm: Tensor) -> Tensor:
         """Whether the step is to be made (0-d, bool), by what was noted and the norm of the gradient."""
+        # No `if` on a tensor here: it would wait for the GPU. Truth values enter the arithmetic as 0 and 1 instead.
         good = ranks.all_true(torch.stack([norm.isfinite(), *self._finite.values()]).all())
         row, total = self._counts.unbind()
         self._counts = torch.stack([(row + 1) * ~good, total + ~good])
         before = self._finite_then
         self._finite_then = {n: torch.where(good, before.get(n, value), value) for n, value in self._finite.items()}
         self._finite = {}
+        # The forward pass of a bad batch has moved the batch statistics already.
         for now, then in zip(self._statistics, self._statistics_before, strict=True):
             now.copy_(torch.where(good, now, then))
+        # A fused optimizer reads this flag of torch.amp's on the device, and leaves parameters and averages alone.
         if self.on_device:
             self._optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
         return good

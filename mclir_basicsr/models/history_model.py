@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mclir_basicsr import ranks
+from mclir_basicsr.averages import copy_buffers, follow
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
+from mclir_basicsr.inference.normalisation import Normalisation
 from mclir_basicsr.losses.spn_loss import gradient_ratio
 from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
@@ -41,6 +43,21 @@ class HistoryModel(SavingModel):
 
     Raises:
         MclirError: Option keys (see options.py), a pretrained file or a resumed state that cannot be used.
+
+    >>> model = HistoryModel({
+    ...     'num_gpu': 0, 'is_train': True, 'dist': False, 'rank': 0, 'path': {}, 'logger': {'print_freq': 1},
+    ...     'network_g': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
+    ...     'train': {
+    ...         'optim_g': {'type': 'Adam', 'lr': 1e-3}, 'scheduler': {'type': 'MultiStepLR', 'milestones': [9]},
+    ...         'pixel_opt': {'type': 'L1Loss'}, 'history': {'interval': [1]},
+    ...         'spn_opt': {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}},
+    ...     },
+    ... })
+    >>> model.update_learning_rate(1)
+    >>> model.feed_data({'lq': torch.rand(1, 3, 8, 8), 'gt': torch.rand(1, 3, 16, 16)})
+    >>> model.optimize_parameters(1)
+    >>> list(model.get_current_log())
+    ['l_pix', 'l_spn', 'spn_dist', 'spn_ratio', 'neg_refresh']
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -69,12 +86,24 @@ class HistoryModel(SavingModel):
                 self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
             self.history = self._start_history(own.history)
             self._spn_from = own.history.start_iter
+            self._normalisation = self._range_of_training(own.spn_opt.range_norm)
             # Measured: up to 14 % faster on a CPU, never slower. net_g keeps the layout of BasicSR's checkpoints.
             for frozen in (self.cri_spn.vgg, self.history):
                 frozen._apply(_channels_last)
         self._forward = self.net_g  # what a training step calls: net_g, or compiled with the same parameters
         if own.compile:
             self._compile()
+
+    def _range_of_training(self, range_norm: bool) -> Normalisation:
+        """How training images were normalised, which is undone for the VGG and the adaptive policy."""
+        data = self.opt.get('datasets', {}).get('train', {})
+        normalisation = Normalisation(data, 'datasets.train', self.device)
+        if range_norm and not normalisation.is_identity:
+            raise MclirError(
+                'train.spn_opt.range_norm is true, but mean and std of datasets.train are undone before the VGG, which '
+                'then sees [0, 1]: take range_norm out.'
+            )
+        return normalisation
 
     def _compile(self) -> None:
         check_compiler(self.device)
@@ -125,17 +154,38 @@ class HistoryModel(SavingModel):
         """
         if stop.is_due(current_iter - 1, self.own.train.accumulate):
             self._heed_signal(current_iter - 1)
+        if current_iter == 1 and self._validates_at_start():
+            self.validate_at_start()
         begin_step(self.seed, self.opt['rank'], current_iter)
         # torch's schedulers go by the last rate and must not see the warm-up's.
         if self._torch_schedule and 1 < current_iter <= warmup_iter:
             self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
         super().update_learning_rate(current_iter, warmup_iter)
 
+    def _validates_at_start(self) -> bool:
+        """Whether ``val.at_start`` asks for it; by default it is right where a trained network is to become better."""
+        asked = self.own.val.at_start
+        if 'experiments_root' not in self.opt['path'] or not self.opt.get('val'):  # a loop of one's own; no validation
+            return False
+        return bool(self.opt['path'].get('pretrain_network_g')) if asked is None else asked
+
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch: ``lq`` and, but for a test without it, ``gt``."""
-        self.lq = self._to_device(data['lq'])
-        if 'gt' in data:
-            self.gt = self._to_device(data['gt'])
+        """Take a batch: ``lq`` and, but for a test without it, ``gt``; nothing of the batch before stays.
+
+        Raises:
+            MclirError: The data set gives no lq.
+        """
+        self.__dict__.pop('gt', None)
+        moved = {key: self._to_device(value) if isinstance(value, Tensor) else value for key, value in data.items()}
+        try:
+            super().feed_data(moved)
+        except KeyError as error:
+            if error.args != ('lq',):
+                raise
+            raise MclirError(
+                f'The data set gives no lq, which {type(self).__name__} needs, but {", ".join(data)}: '
+                'use PairedImageDataset, or another one that gives lq and gt.'
+            ) from error
 
     def _to_device(self, batch: Tensor) -> Tensor:
         """As SRModel does, but from pinned memory without waiting for the step before."""
@@ -147,6 +197,8 @@ class HistoryModel(SavingModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One training step; with ``train.accumulate`` n the gradients of n calls make one optimizer step."""
+        if not hasattr(self, 'gt'):
+            raise MclirError('The training data set gives no gt, which training needs: use PairedImageDataset.')
         self._iteration, own = current_iter, self.own.train
         last = current_iter % own.accumulate == 0  # of the calls that make an optimizer step
         if (current_iter - 1) % own.accumulate == 0:
@@ -163,9 +215,10 @@ class HistoryModel(SavingModel):
         """Forward and backward pass of one batch."""
         negatives = None
         if self.history is not None and current_iter >= self._spn_from:
-            negatives = self.history(self.lq)  # before net_g's forward pass, whose activations then take no memory yet
+            # (K, N, C, H, W), before net_g's forward pass, whose activations then take no memory yet
+            negatives = self.history(self.lq)
         with self._autocast():
-            self.output = self._forward(self.lq)
+            self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
         output = self.output.float()
         terms = self._reconstruction_terms(output)
         l_total = functools.reduce(torch.add, terms.values())
@@ -180,8 +233,9 @@ class HistoryModel(SavingModel):
         self, current_iter: int, output: Tensor, negatives: Tensor, l_rec: Tensor, terms: dict[str, Tensor]
     ) -> Tensor:
         """The SPN term of this step, taken down in terms; with ``spn_opt.balance`` λ is adjusted first."""
+        undone = self._normalisation.undone
         with self._autocast():
-            l_spn = self.cri_spn(output, negatives)
+            l_spn = self.cri_spn(undone(output), undone(negatives))  # (N, C, H, W) and (K, N, C, H, W), in [0, 1]
         measured = {}
         is_logged = current_iter % self.opt['logger']['print_freq'] == 0
         is_due = self.balance is not None and self.balance.is_due(current_iter)
@@ -212,16 +266,16 @@ class HistoryModel(SavingModel):
         norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), math.inf if limit is None else limit)
         self._good = self.guard.judge(norm)
         if self.history is not None and self.history.interval is None and self._good:
-            self.history.refresh_adaptive(self.get_bare_model(self.net_g), self.output, self.gt)
+            undone = self._normalisation.undone
+            self.history.refresh_adaptive(self.get_bare_model(self.net_g), undone(self.output), undone(self.gt))
         if limit is not None:
             self._terms['grad_norm'] = norm
         if self.guard.on_device:
             self.scaler.step(self.optimizer_g)
-            self._model_ema_if_good()
+            self._average(self._good)
         elif self._good:
             self.scaler.step(self.optimizer_g)
-            if self.ema_decay > 0:
-                self.model_ema(decay=self.ema_decay)
+            self._average()
         else:
             self.guard.report(current_iter, self._hints)
         self.scaler.update()
@@ -245,21 +299,16 @@ class HistoryModel(SavingModel):
             'Lower λ (spn_opt.loss_weight) or the learning rate, or set spn_opt.margin or train.grad_clip_norm.'
         )
 
-    @torch.no_grad()
     def model_ema(self, decay: float = 0.999) -> None:
-        """BasicSR's arithmetic, for all parameters in two calls."""
-        mean, current = list(self.net_g_ema.parameters()), list(self.get_bare_model(self.net_g).parameters())
-        torch._foreach_mul_(mean, decay)
-        torch._foreach_add_(mean, current, alpha=1 - decay)
+        """BasicSR's arithmetic for the parameters; buffers are those of net_g."""
+        follow(self.net_g_ema, self.get_bare_model(self.net_g), decay)
 
-    @torch.no_grad()
-    def _model_ema_if_good(self) -> None:
-        """The same where only the device knows whether the step was made."""
-        if self.ema_decay > 0:
-            mean, current = list(self.net_g_ema.parameters()), list(self.get_bare_model(self.net_g).parameters())
-            moves = torch._foreach_sub(current, mean)
-            torch._foreach_mul_(moves, self._good * (1 - self.ema_decay))
-            torch._foreach_add_(mean, moves)
+    def _average(self, good: Tensor | None = None) -> None:
+        """Move the EMA network; good where only the device knows whether the step was made."""
+        if self.ema_decay > 0 and good is None:
+            self.model_ema(decay=self.ema_decay)
+        elif self.ema_decay > 0:
+            follow(self.net_g_ema, self.get_bare_model(self.net_g), self.ema_decay, good)
 
     def _reconstruction_terms(self, output: Tensor) -> OrderedDict[str, Tensor]:
         terms = OrderedDict()
@@ -279,6 +328,8 @@ class HistoryModel(SavingModel):
         super().resume_training(resume_state)
         if self.balance is not None:
             self.cri_spn.loss_weight = self.balance.weight
+        if self.ema_decay > 0:  # saved by a version that left them out, the EMA's would be those of the start
+            copy_buffers(self.net_g_ema, self.get_bare_model(self.net_g))
 
     def get_current_log(self) -> dict[str, float]:
         """Values of the last step by name, means over ranks: losses, ``spn_dist``, ``neg_refresh``, and the like.

@@ -11,8 +11,8 @@ from mclir_basicsr.models.guard import HEEDING
 OPTIMIZERS = tuple(
     name
     for name, kind in vars(optim).items()
-    if isinstance(kind, type) and issubclass(kind, Optimizer) and name not in ('Optimizer', 'LBFGS')
-)  # LBFGS calls the loss several times a step
+    if isinstance(kind, type) and issubclass(kind, Optimizer) and name not in ('Optimizer', 'LBFGS', 'SparseAdam')
+)  # LBFGS calls the loss several times a step, SparseAdam takes sparse gradients alone
 # These take a function, other schedulers or a validation figure, which an option file cannot give.
 _NOT_BY_NAME = {'LambdaLR', 'MultiplicativeLR', 'SequentialLR', 'ChainedScheduler', 'ReduceLROnPlateau', 'LRScheduler'}
 SCHEDULERS = {name: getattr(lr_scheduler, name) for name in lr_scheduler.__all__ if name not in _NOT_BY_NAME} | {

@@ -1,7 +1,7 @@
 """When networks and states are saved, and which of them stay."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ from basicsr.utils import get_root_logger
 from torch import distributed
 from torch.utils.data import DataLoader
 
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.metrics.directions import direction, direction_fault
 from mclir_basicsr.models.checkpoints import CheckpointModel
+from mclir_basicsr.models.measuring import Measured
 from mclir_basicsr.options import OwnOptions
-from mclir_basicsr.run import retention, stop
+from mclir_basicsr.run import figures, retention, stop
 
 
 class _UntilAsked:
@@ -35,14 +38,23 @@ class SavingModel(CheckpointModel):
 
     Attributes:
         own: Our options; set before SRModel's constructor runs.
+
+    Raises:
+        MclirError: Whether a higher or a lower ``train.keep.best`` is better is not known.
     """
 
     own: OwnOptions
     _saved: int | None = None  # iteration of the last save of this process
 
+    def __init__(self, opt: dict[str, Any]) -> None:
+        best = self.own.train.keep.best if self.own.train.keep else None
+        if best is not None and (fault := direction_fault(best, opt['val']['metrics'][best])):
+            raise MclirError(f'train.keep.best: {fault}')
+        super().__init__(opt)
+
     def _validate_images(
-        self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool
-    ) -> list[dict[str, float]]:
+        self, loader: DataLoader, dataset: Mapping[str, Any], current_iter: int | str, save_img: bool
+    ) -> list[Measured]:
         """Metrics of each image; a run that was asked to stops before the next image, without any figure."""
         if not self.opt['is_train']:
             return super()._validate_images(loader, dataset, current_iter, save_img)
@@ -90,6 +102,8 @@ class SavingModel(CheckpointModel):
         if self.opt['rank'] == 0:
             for folder in ('models', 'training_states'):
                 retention.sweep(self._folder(folder))
+            if 'experiments_root' in self.opt['path']:  # not in a loop of one's own
+                figures.drop_after(self._folder('experiments_root'), resume_state['iter'])
 
     def _update_best_metric_result(self, dataset_name: str, metric: str, val: float, current_iter: Any) -> None:
         """Keep the best figure, and its network where ``train.keep.best`` is this metric of the first data set."""
@@ -97,12 +111,13 @@ class SavingModel(CheckpointModel):
         keep = self.own.train.keep
         if keep is None or metric != keep.best or dataset_name != self._first_validation():
             return
-        better = self.opt['val']['metrics'][metric].get('better', 'higher')
+        options = self.opt['val']['metrics'][metric]
+        measured = {'metric': metric, 'dataset': dataset_name, 'options': options}
         record = self._folder('models') / 'net_g_best.json'
-        if self.opt['rank'] == 0 and retention.is_best(record, val, better == 'higher'):
+        if self.opt['rank'] == 0 and retention.is_best(record, val, direction(options) == 'higher', **measured):
             nets = {'params': self.net_g} | ({'params_ema': self.net_g_ema} if hasattr(self, 'net_g_ema') else {})
             self.save_network(list(nets.values()), 'net_g', 'best', list(nets))
-            retention.write_record(record, value=val, metric=metric, dataset=dataset_name, iteration=current_iter)
+            retention.write_record(record, value=val, iteration=current_iter, **measured)
 
     def _first_validation(self) -> str:
         return next(data['name'] for phase, data in self.opt['datasets'].items() if phase.startswith('val'))

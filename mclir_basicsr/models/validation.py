@@ -1,10 +1,12 @@
 """Validation on whole images, by one process or many."""
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.metrics import calculate_metric
+from basicsr.data import build_dataloader, build_dataset
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, img_util, tensor2img
 from torch import nn
@@ -14,28 +16,51 @@ from tqdm import tqdm
 from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.inference import Tile, restore, tiles_change_means
+from mclir_basicsr.inference.normalisation import Normalisation
+from mclir_basicsr.metrics.directions import direction
+from mclir_basicsr.models.measuring import Measured, means, measure
+from mclir_basicsr.models.pictures import Pictures
 from mclir_basicsr.options import OwnOptions
+from mclir_basicsr.run import figures
 
 
 class ValidationModel(SRModel):
     """SRModel whose validation restores whole images with :func:`~mclir_basicsr.inference.restore.restore`.
 
     The images are dealt to the ranks in turn and every rank ends with the same figures: those of one process, bit for
-    bit, since the values are added up in the order of the images.
+    bit, since the values are added up in the order of the images. Images that a data set normalises (``mean``,
+    ``std``) are measured and saved as they were before.
 
     Attributes:
         own: Our options; set before SRModel's constructor runs.
         metric_results: Mean of each metric over the last data set, by name, on every rank.
+
+    Raises:
+        MclirError: Two data sets of a validation have the same name, by which figures and pictures are told apart.
     """
 
     own: OwnOptions
     metric_results: dict[str, float]
 
+    def __init__(self, opt: dict[str, Any]) -> None:
+        names = Counter(data.get('name') for phase, data in opt.get('datasets', {}).items() if phase != 'train')
+        del names[None]  # BasicSR tells
+        if twice := [str(name) for name, count in names.items() if count > 1]:
+            raise MclirError(
+                f'datasets: several have the name {", ".join(twice)}, by which figures and pictures are told apart: '
+                'give each val or test set a name of its own.'
+            )
+        self._pictures = Pictures()
+        super().__init__(opt)
+
+    @property
+    def _validated(self) -> nn.Module:
+        """The EMA network, or net_g without EMA."""
+        return self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
+
     def test(self) -> None:
         """Restore ``lq`` into ``output`` with the EMA network, or net_g without EMA, as the ``val`` options say."""
-        net = self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
-        training = net.training
-        net.eval()
+        net = self._validated
         self.output = restore(
             net,
             self.lq,
@@ -43,7 +68,6 @@ class ValidationModel(SRModel):
             tile=self._tiling(net),
             self_ensemble=self.own.val.self_ensemble,
         )
-        net.train(training)
 
     def _tiling(self, net: nn.Module) -> Tile | None:
         """Tiles as ``val.tile`` asks for; None for what the network needs."""
@@ -61,62 +85,97 @@ class ValidationModel(SRModel):
     def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
         """Validate this rank's share of the images; call it on every rank."""
         rank, count = self.opt['rank'], self.opt['world_size']
-        share = Subset(dataloader.dataset, range(rank, len(dataloader.dataset), count))  # type: ignore[arg-type]
+        dataset: Any = dataloader.dataset
+        for buffer in self._validated.buffers():  # each rank's batch statistics come from batches of its own
+            buffer.copy_(ranks.of_first(buffer))
+        share = Subset(dataset, range(rank, len(dataset), count))
         loader = DataLoader(share, num_workers=dataloader.num_workers, collate_fn=dataloader.collate_fn)
-        values = self._validate_images(loader, dataloader.dataset.opt['name'], current_iter, save_img)  # type: ignore[attr-defined]
+        values = self._validate_images(loader, dataset.opt, current_iter, save_img)
+        if save_img:
+            self._pictures.agree(ranks.gathered(self._pictures.owners))
         shares = ranks.gathered(values)
         in_order = [shares[i % count][i // count] for i in range(sum(map(len, shares)))]
-        self._conclude(in_order, dataloader.dataset.opt['name'], current_iter, tb_logger)  # type: ignore[attr-defined]
+        self._conclude(in_order, dataset.opt['name'], current_iter, tb_logger)
 
     def nondist_validation(
         self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
         """Validate all images."""
-        name = dataloader.dataset.opt['name']  # type: ignore[attr-defined]
-        values = self._validate_images(dataloader, name, current_iter, save_img)
-        self._conclude(values, name, current_iter, tb_logger)
+        dataset: Any = dataloader.dataset
+        values = self._validate_images(dataloader, dataset.opt, current_iter, save_img)
+        self._conclude(values, dataset.opt['name'], current_iter, tb_logger)
 
     def _validate_images(
-        self, loader: DataLoader, dataset: str, current_iter: int | str, save_img: bool
-    ) -> list[dict[str, float]]:
-        """Restore, save and measure each image: metrics by name for each."""
-        metrics = self.opt['val'].get('metrics') or {}
+        self, loader: DataLoader, dataset: Mapping[str, Any], current_iter: int | str, save_img: bool
+    ) -> list[Measured]:
+        """Restore, save and measure each image of a data set with these options."""
+        name, metrics = dataset['name'], self.opt['val'].get('metrics') or {}
+        normalisation = Normalisation(dataset, f'datasets: {name}')
         silent = not self.opt['val'].get('pbar', False) or self.opt['rank'] != 0
         values = []
-        for data in tqdm(loader, desc=f'Test {dataset}', unit='image', disable=silent):
+        for data in tqdm(loader, desc=f'Test {name}', unit='image', disable=silent):
             self.feed_data(data)
             self.test()
-            visuals = self.get_current_visuals()
-            images = {'img': tensor2img([visuals['result']])}
+            visuals = self.get_current_visuals()  # (1, C, H, W) each, on the CPU, in the range of the data set
+            images = {'img': tensor2img([normalisation.undone(visuals['result'])])}
             if 'gt' in visuals:
-                images['img2'] = tensor2img([visuals['gt']])
+                images['img2'] = tensor2img([normalisation.undone(visuals['gt'])])
                 del self.gt
             del self.lq, self.output, visuals
             torch.cuda.empty_cache()  # the next image may be of another size
+            lq_path = data['lq_path'][0]
             if save_img:
-                img_util.imwrite(
-                    images['img'], str(self._image_path(Path(data['lq_path'][0]).stem, dataset, current_iter))
-                )
-            values.append({name: calculate_metric(images, options) for name, options in metrics.items()})
+                img_util.imwrite(images['img'], str(self._image_path(lq_path, name, current_iter)))
+            found = measure(images, metrics, f'{lq_path} of the data set {name}')
+            values.append((Path(lq_path).stem, found))
         return values
 
-    def _image_path(self, image: str, dataset: str, current_iter: int | str) -> Path:
-        """Where BasicSR saves a restored image."""
+    def _image_path(self, lq_path: str, dataset: str, current_iter: int | str) -> Path:
+        """Where BasicSR saves a restored image, unless another image is there."""
         folder = Path(self.opt['path']['visualization'])
         if self.opt['is_train']:
-            return folder / image / f'{image}_{current_iter}.png'
-        return folder / dataset / f'{image}_{self.opt["val"].get("suffix") or self.opt["name"]}.png'
+            return self._pictures.in_training(folder, lq_path, dataset, current_iter)
+        suffix = self.opt['val'].get('suffix') or self.opt['name']
+        return self._pictures.in_testing(folder, lq_path, dataset, suffix)
 
-    def _conclude(self, values: list[dict[str, float]], dataset: str, current_iter: int | str, tb_logger: Any) -> None:
-        """Take the means, keep the best, and log them as BasicSR does."""
+    def _initialize_best_metric_results(self, dataset_name: str) -> None:
+        """As BasicSR does, but where smaller values are known to be better, they are also without ``better``."""
+        is_new = dataset_name not in getattr(self, 'best_metric_results', {})
+        super()._initialize_best_metric_results(dataset_name)
+        if is_new:
+            for metric, options in self.opt['val']['metrics'].items():
+                if direction(options) == 'lower':
+                    self.best_metric_results[dataset_name][metric].update(better='lower', val=float('inf'))
+
+    def _conclude(self, values: list[Measured], dataset: str, current_iter: int | str, tb_logger: Any) -> None:
+        """Keep the figures of the images, take their means, keep the best, and log them as BasicSR does."""
         metrics = self.opt['val'].get('metrics')
         if metrics is None:
             return
         if not values:
             raise MclirError(f'datasets: {dataset} holds no image to validate with. Check its dataroot_lq.')
-        self.metric_results = {name: sum(image[name] for image in values) / len(values) for name in metrics}
+        self.metric_results = means(values, metrics, dataset)
         self._initialize_best_metric_results(dataset)
         for name, value in self.metric_results.items():
             self._update_best_metric_result(dataset, name, value, current_iter)
         if self.opt['rank'] == 0:
+            if self.opt['is_train'] and 'experiments_root' in self.opt['path']:  # which a loop of one's own lacks
+                self._note_figures(values, dataset, current_iter)
             self._log_validation_metric_values(current_iter, dataset, tb_logger)
+
+    def _note_figures(self, values: list[Measured], dataset: str, current_iter: int | str) -> None:
+        iteration = min(int(current_iter), int(self.opt['train']['total_iter']))  # BasicSR counts on behind the last
+        weights = 'params_ema' if hasattr(self, 'net_g_ema') else 'params'
+        folder = Path(self.opt['path']['experiments_root'])
+        figures.append(folder, [figures.Figure(iteration, dataset, image, found, weights) for image, found in values])
+
+    def validate_at_start(self) -> None:
+        """Measure the network that training starts from, on every data set of the option file; call it on every rank.
+
+        A run needs no loader for it: BasicSR's loop hands its own over at the validations that it begins.
+        """
+        for phase, options in self.opt['datasets'].items():
+            if phase.startswith('val'):
+                dataset = build_dataset(options)
+                loader = build_dataloader(dataset, options, self.opt['num_gpu'], self.opt['dist'])
+                self.validation(loader, 0, None, save_img=False)

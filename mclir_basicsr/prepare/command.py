@@ -1,28 +1,26 @@
 """``mclir prepare``: pair and check the images of a data set, write them, and say how to train on them."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from mclir_basicsr.data.pairs_file import Pair, write_pairs
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
-from mclir_basicsr.prepare import images as check
 from mclir_basicsr.prepare import writer
+from mclir_basicsr.prepare.checks import check
 from mclir_basicsr.prepare.inventory import note_prepared
 from mclir_basicsr.prepare.journal import finished
 from mclir_basicsr.prepare.option_block import report
-from mclir_basicsr.prepare.plan import Planned, Target, plan_part
+from mclir_basicsr.prepare.plan import Planned, plan_part
 from mclir_basicsr.prepare.published import Recipe, locate
 from mclir_basicsr.prepare.resize import reduce
 from mclir_basicsr.prepare.writer import Form
 
 _FAULTS = 'prepare_faults.txt'
 _FAULTS_SHOWN = 50
-_NOTES = {'grey': 'grey; training reads them as colour', 'alpha': 'opaque with an alpha channel; training drops it'}
 
 
 def prepare(
@@ -50,8 +48,9 @@ def prepare(
         What was done, as comments, and for each scale a ``datasets:`` block of a BasicSR option file: YAML documents.
 
     Raises:
-        MclirError: ``make_lr`` is out of range, nothing of the data set is there, ``out`` holds something else already,
-            or its images have faults: the message or a file that it names lists them, and no image is written.
+        MclirError: ``make_lr`` is out of range, nothing of the data set is there, ``out`` cannot be written to or holds
+            something else already, or its images have faults: the message or a file that it names lists them, and no
+            image is written.
     """
     if make_lr is not None:
         if make_lr < 2 or not recipe.super_resolution:
@@ -59,6 +58,7 @@ def prepare(
                 f'--make-lr {make_lr}: it makes smaller lq images, for super-resolution; not for {recipe.name}.'
             )
         reduce(np.zeros((1, 1), np.uint8), make_lr)  # refuses a scale beyond its limit, before anything is read
+    _check_out(out)
     found, missing = locate(recipe, src, make_lr)
     planned, faults = [], []
     for part in found:
@@ -67,7 +67,7 @@ def prepare(
         faults += wrong
     for target in (target for plan in planned for target in plan.targets):
         finished(target.path, target.plan)  # refuses at once, not after the check, what the writer would not overwrite
-    faults += _check(planned, out, jobs, progress)
+    faults += check(planned, out, jobs, progress)
     _refuse(faults, found[0].root, out / _FAULTS)
     pairs_files = {
         plan.pairs_file(scale): (target.path, plan.gt.path)
@@ -80,6 +80,17 @@ def prepare(
     lines += [note for plan in planned for note in plan.notes]
     lines += [f'missing, left out: {line}' for line in missing]
     return report(recipe, planned, lines, form)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse at once what cannot be written to, not after the check of all images."""
+    if not str(out).isprintable():
+        raise MclirError(f'--out {str(out)!r}: no option file can name it; choose a folder with a printable name.')
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise MclirError(f'--out {out}: {there} is no folder. Remove it or choose another --out.')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise MclirError(f'--out {out}: {there} cannot be written to. Choose another --out.')
 
 
 def _refuse(faults: Sequence[str], root: Path, file: Path) -> None:
@@ -97,74 +108,6 @@ def _refuse(faults: Sequence[str], root: Path, file: Path) -> None:
         raise MclirError(f'{len(faults)} faults in {root}; nothing was written:\n  {lines}')
 
 
-def _check(planned: Sequence[Planned], out: Path, jobs: int, progress: bool) -> list[str]:
-    """Examine every image but those that an earlier run found good, and return the faults."""
-    pending = []
-    for plan in planned:
-        record = _record(plan, out)
-        recalled = record.recall()
-        if recalled is None:
-            pending.append((plan, record))
-        else:
-            plan.sizes, notes = recalled
-            plan.notes += notes
-    faults = []
-    total = sum(len(target.items) for plan, _ in pending for target in _files(plan))
-    with tqdm(total=total, desc='check', unit='image', disable=not (progress and pending)) as bar:
-        for plan, record in pending:
-            wrong, notes = _check_part(plan, jobs, bar)
-            plan.notes += notes
-            if not wrong:
-                record.keep(plan.sizes, notes)
-            faults += wrong
-    return faults
-
-
-def _record(plan: Planned, out: Path) -> check.Record:
-    """Where the finding about a part is kept."""
-    plans = [target.plan for target in plan.targets]
-    valid_for = hashlib.sha256(repr((plan.part, plans)).encode()).hexdigest()
-    return check.Record(out / f'.{plan.part.name}.checked.npz', valid_for)
-
-
-def _files(plan: Planned) -> list[Target]:
-    """The targets that have files: lq images made from gt have none."""
-    return [plan.gt, *(target for target in plan.lq.values() if target.reduce == 1)]
-
-
-def _check_part(plan: Planned, jobs: int, bar: tqdm) -> tuple[list[str], list[str]]:
-    """Examine the images of a part and take down the sizes of lq; faults and notes."""
-    part = plan.part
-    faults: list[str] = []
-    counts: Counter[str] = Counter()
-
-    def examine(target: Target) -> np.ndarray:
-        result = check.sizes(target.root, [item.path for item in target.items], jobs, bar)
-        faults.extend(result.faults)
-        counts.update(result.notes)
-        return result.pixels
-
-    gt = examine(plan.gt)
-    least = max(plan.gt.modcrop, part.window.size if part.window else 1)
-    small = np.flatnonzero((gt < least).any(axis=1) & gt.all(axis=1))
-    faults += [f'{plan.gt.items[i].path} {_size(gt[i])} is smaller than {least} pixels' for i in small]
-    gt -= gt % plan.gt.modcrop
-    for scale, target in plan.lq.items():
-        links = np.asarray(plan.links[scale], np.intp)
-        lq = examine(target) if target.reduce == 1 else gt[links] // target.reduce
-        for i in check.mismatches(gt[links], lq, scale, part.border, remainder=part.patch is None):
-            gt_path, gt_size = plan.gt.items[links[i]].path, _size(gt[links[i]])
-            faults.append(
-                f'{target.items[i].path} {_size(lq[i])}: its gt {gt_path} {gt_size} is not {scale} times that'
-            )
-        plan.sizes[scale] = lq
-    return faults, [f'{part.name}: {count} images are {_NOTES[note]}' for note, count in counts.items()]
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f'{pixels[1]}x{pixels[0]}'
-
-
 def _write(plan: Planned, form: Form, jobs: int, progress: bool) -> list[str]:
     """Write the images of a part and its pairs files; a line for each about what was done."""
     lines = []
@@ -176,13 +119,12 @@ def _write(plan: Planned, form: Form, jobs: int, progress: bool) -> list[str]:
     for scale in plan.lq:
         if plan.wants_pairs_file(scale, form):
             file = plan.pairs_file(scale)
-            _write_pairs(file, plan, scale)
+            write_pairs(file, _pairs(plan, scale))
             lines.append(f'{file}: {len(plan.links[scale])} pairs')
     return lines
 
 
-def _write_pairs(file: Path, plan: Planned, scale: int) -> None:
+def _pairs(plan: Planned, scale: int) -> Iterator[Pair]:
     gt, lq = plan.gt.items, plan.lq[scale].items
-    with whole_file(file) as stream:
-        for item, link, (height, width) in zip(lq, plan.links[scale], plan.sizes[scale], strict=True):
-            stream.write(f'{item.key} {gt[link].key} {height}x{width}\n'.encode())
+    for item, link, (height, width) in zip(lq, plan.links[scale], plan.sizes[scale].tolist(), strict=True):
+        yield Pair(item.key, gt[link].key, (height, width))

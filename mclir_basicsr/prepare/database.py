@@ -5,9 +5,9 @@ from pathlib import Path
 
 import lmdb
 
+from mclir_basicsr.data.meta_info import META_INFO, MetaInfo
 from mclir_basicsr.prepare.entries import Entry, read_file
 from mclir_basicsr.prepare.header import image_shape
-from mclir_basicsr.prepare.meta_info import META_INFO, MetaInfo
 
 _FIRST_MAP_BYTES = 256 * 2**20
 _SPARE_PAGES = 16  # more than a put can take beside its data: the way down the tree, copied, and split on every level

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.prepare.decoding import decoded
 from mclir_basicsr.prepare.resize import reduce
 from mclir_basicsr.prepare.source import Source
 from mclir_basicsr.prepare.subimages import cut
@@ -82,8 +83,7 @@ def read_file(path: Path) -> bytes:
 
 
 def _decode(path: str) -> np.ndarray:
-    data = np.frombuffer(read_file(Path(path)), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if len(data) else None
+    image = decoded(read_file(Path(path)), cv2.IMREAD_ANYCOLOR)
     if image is None:
         raise MclirError(f'{path} cannot be decoded: it is truncated, or no image. Remove it or fetch it again.')
     return image

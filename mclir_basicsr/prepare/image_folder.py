@@ -6,10 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from mclir_basicsr.data.meta_info import FOLDER_META_INFO, MetaInfo
 from mclir_basicsr.prepare.entries import Entry
 from mclir_basicsr.prepare.header import image_shape
 from mclir_basicsr.prepare.journal import visible_files
-from mclir_basicsr.prepare.meta_info import FOLDER_META_INFO, MetaInfo
 
 
 class ImageFolder:

@@ -1,23 +1,21 @@
 """Checks of the images themselves, before anything is written."""
 
 import io
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
-from zipfile import BadZipFile
+from typing import NamedTuple
 
-import cv2
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.files.whole_file import whole_file
-from mclir_basicsr.prepare.header import image_shape
+from mclir_basicsr.prepare.decoding import MOST_PIXELS, UNCHANGED, decoded, ends_well, memory_for
+from mclir_basicsr.prepare.header import read_header
+
+_UNDECODABLE = 'cannot be decoded: it is empty, truncated, damaged or no image'
 
 
 class Examined(NamedTuple):
@@ -28,12 +26,14 @@ class Examined(NamedTuple):
         width: In pixels.
         fault: Why training cannot use it; empty where it can.
         note: What training passes over without harm: ``grey`` or ``alpha``; empty for plain colour.
+        orientation: How EXIF turns it, 1 to 8; 1 for not at all.
     """
 
     height: int
     width: int
     fault: str = ''
     note: str = ''
+    orientation: int = 1
 
 
 class Sizes(NamedTuple):
@@ -41,11 +41,13 @@ class Sizes(NamedTuple):
 
     Attributes:
         pixels: (n, 2), int32: height and width; 0 where unknown.
+        orientations: (n,), int8: how EXIF turns each.
         faults: A line per faulty file, with its name.
         notes: Number of files per note.
     """
 
     pixels: np.ndarray
+    orientations: np.ndarray
     faults: list[str]
     notes: dict[str, int]
 
@@ -56,38 +58,34 @@ def examine(file: str) -> Examined:
         content = Path(file).read_bytes()
     except OSError as error:
         return Examined(0, 0, f'cannot be read: {error.strerror}')
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if image is None or not ends_well(content):
-        return Examined(0, 0, 'cannot be decoded: it is empty, truncated, damaged or no image')
     try:
-        height, width, _ = image_shape(io.BytesIO(content), 'it')
-    except MclirError as error:
-        return Examined(0, 0, f'cannot be used: {error}')
+        header = read_header(io.BytesIO(content), 'it')
+    except MclirError:
+        return Examined(0, 0, _UNDECODABLE)
+    pixels = header.height * header.width
+    with memory_for(pixels):
+        image = decoded(content, UNCHANGED)
+        if image is None and pixels > MOST_PIXELS:
+            return Examined(
+                0, 0, f'has {header.width}x{header.height} pixels, but OpenCV reads 2^30 at most: cut it up'
+            )
+        if image is None or not ends_well(content):
+            return Examined(0, 0, _UNDECODABLE)
+        fault, note = _pixels_seen(image)
+    return Examined(header.height, header.width, fault, note, header.orientation)
+
+
+def _pixels_seen(image: np.ndarray) -> tuple[str, str]:
+    """Fault and note about ``(H, W)`` or ``(H, W, C)`` pixels as they are stored."""
     if image.dtype != np.uint8:
-        return Examined(
-            height, width, f'has {8 * image.itemsize} bits a channel; training would cut them: save it with 8'
-        )
+        return f'has {8 * image.itemsize} bits a channel; training would cut them: save it with 8', ''
     if image.ndim == 2:
-        return Examined(height, width, note='grey')
+        return '', 'grey'
     if image.shape[2] < 4:
-        return Examined(height, width)
+        return '', ''
     if image[..., 3].min() < 255:
-        return Examined(
-            height, width, 'is in part transparent; training would ignore it: save it without alpha channel'
-        )
-    return Examined(height, width, note='alpha')
-
-
-def ends_well(content: bytes) -> bool:
-    """False for a truncated JPEG: OpenCV before 5 fills the missing rest with grey and says nothing."""
-    if not content.startswith(b'\xff\xd8'):
-        return True
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # SyntaxError is Pillow's for a broken header
-        return False
-    return True
+        return 'is in part transparent; training would ignore it: save it without alpha channel', ''
+    return '', 'alpha'
 
 
 def sizes(root: Path, paths: Sequence[str], jobs: int, bar: tqdm) -> Sizes:
@@ -100,17 +98,19 @@ def sizes(root: Path, paths: Sequence[str], jobs: int, bar: tqdm) -> Sizes:
         bar: Progress, moved on by one per file.
     """
     pixels = np.zeros((len(paths), 2), np.int32)
+    orientations = np.ones(len(paths), np.int8)
     faults: list[str] = []
     notes: dict[str, int] = {}
     with closing(_examine_all((str(root / path) for path in paths), jobs)) as examined:
         for i, found in enumerate(examined):
             pixels[i] = found.height, found.width
+            orientations[i] = found.orientation
             if found.fault:
                 faults.append(f'{paths[i]} {found.fault}')
             elif found.note:
                 notes[found.note] = notes.get(found.note, 0) + 1
             bar.update()
-    return Sizes(pixels, faults, notes)
+    return Sizes(pixels, orientations, faults, notes)
 
 
 def _examine_all(files: Iterator[str], jobs: int) -> Generator[Examined, None, None]:
@@ -137,34 +137,3 @@ def mismatches(gt: np.ndarray, lq: np.ndarray, scale: int, border: bool = False,
     most = np.iinfo(over.dtype).max if border else scale - 1 if remainder else 0
     wrong = ((over < 0) | (over > most)).any(axis=1)
     return np.flatnonzero(wrong & gt.all(axis=1) & lq.all(axis=1))
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A finding without faults, kept in a file so that the same images need not be examined again.
-
-    Attributes:
-        file: Where; it may be deleted.
-        valid_for: A text that differs where other images, or the same in another way, are to be checked.
-    """
-
-    file: Path
-    valid_for: str
-
-    def keep(self, sizes_by_scale: Mapping[int, np.ndarray], notes: Sequence[str]) -> None:
-        """Write the lq sizes and the notes."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {f'x{scale}': pixels for scale, pixels in sizes_by_scale.items()}
-        with whole_file(self.file) as stream:
-            np.savez(stream, valid_for=np.array(self.valid_for), notes=np.array(notes, np.str_), **arrays)
-
-    def recall(self) -> tuple[dict[int, np.ndarray], list[str]] | None:
-        """What was kept; None where there is nothing, or it is for other images."""
-        try:
-            with np.load(self.file) as kept:
-                if str(kept['valid_for']) == self.valid_for:
-                    scales = [int(name[1:]) for name in kept.files if name.startswith('x')]
-                    return {scale: kept[f'x{scale}'] for scale in scales}, [str(note) for note in kept['notes']]
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # not there, or damaged
-            pass
-        return None

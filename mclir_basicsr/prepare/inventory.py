@@ -24,11 +24,23 @@ class Prepared:
 
 
 def read_prepared(out: Path) -> Prepared:
-    """The list of a folder; empty where it has none."""
+    """The list of a folder; empty where it has none, or a damaged one."""
     try:
-        return Prepared(**json.loads((out / PREPARED).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        prepared = Prepared(**json.loads((out / PREPARED).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return Prepared()
+    return prepared if _is_sound(prepared) else Prepared()
+
+
+def _is_sound(prepared: Prepared) -> bool:
+    """Whether it is of the types that it should be, and all in it may be paths."""
+    if not isinstance(prepared.targets, list) or not isinstance(prepared.pairs, dict):
+        return False
+    sides = list(prepared.pairs.values())
+    if not all(isinstance(side, list) and len(side) == 2 for side in sides):
+        return False
+    paths = [*prepared.targets, *prepared.pairs, *(path for side in sides for path in side)]
+    return all(isinstance(path, str) and '\0' not in path for path in paths)
 
 
 def note_prepared(out: Path, targets: Iterable[Path], pairs: Mapping[Path, tuple[Path, Path]]) -> None:

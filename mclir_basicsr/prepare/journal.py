@@ -31,11 +31,14 @@ class Journal:
 
 
 def read_journal(folder: Path) -> Journal | None:
-    """Journal of a finished or unfinished folder; None where it has none."""
+    """Journal of a finished or unfinished folder; None where it has none, or a damaged one."""
     try:
-        return Journal(**json.loads((folder / _JOURNAL).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        journal = Journal(**json.loads((folder / _JOURNAL).read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    counts = journal.sources, journal.images
+    sound = isinstance(journal.plan, str) and all(type(count) is int and count >= 0 for count in counts)
+    return journal if sound else None
 
 
 def write_journal(folder: Path, journal: Journal) -> None:

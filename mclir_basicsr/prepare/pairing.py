@@ -1,17 +1,14 @@
 """Which lq image belongs to which gt image: by their names."""
 
-import os
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from mclir_basicsr.errors import MclirError
-
-ENDINGS = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff'})
+from mclir_basicsr.prepare.listing import Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,8 @@ class Rule:
     """How names pair.
 
     A gt and an lq image belong together where the first group of both patterns gives the same text. A pattern must
-    match the whole name without its ending; in a nested layout the names of the folders go before, joined by a dash.
+    match the whole name without its ending. In a nested layout the folders must be the same, too: their names go before
+    the text, joined by a dash.
 
     Attributes:
         gt: Regular expression for gt names.
@@ -37,6 +35,9 @@ def template(text: str) -> Rule:
 
     Raises:
         MclirError: There is not exactly one ``{}`` in it.
+
+    >>> re.fullmatch(template('{}x2').lq, '0001x2')[1]
+    '0001'
     """
     if text.count('{}') != 1:
         raise MclirError(f"--template {text!r} needs exactly one {{}}, the gt name: '{{}}x2', for instance.")
@@ -49,6 +50,10 @@ def regex(pattern: str) -> Rule:
 
     Raises:
         MclirError: It is no regular expression, or has no group.
+
+    >>> rule = regex('(?:no)?rain-(.+)')
+    >>> re.fullmatch(rule.gt, 'norain-1')[1] == re.fullmatch(rule.lq, 'rain-1')[1]
+    True
     """
     try:
         groups = re.compile(pattern).groups
@@ -57,18 +62,6 @@ def regex(pattern: str) -> Rule:
     if groups == 0:
         raise MclirError(f"--regex {pattern!r} needs a group: '([^_]+)_?.*', for instance, pairs 1_a and 1_b with 1.")
     return Rule(gt=pattern, lq=pattern, shared=True)
-
-
-class Name(NamedTuple):
-    """An image file.
-
-    Attributes:
-        stem: What a rule sees: the file's name without ending, after the folders that ``*`` stood for.
-        path: The file relative to the data set's root.
-    """
-
-    stem: str
-    path: str
 
 
 class Item(NamedTuple):
@@ -102,32 +95,12 @@ class Pairing:
     faults: list[str]
 
 
-def names(root: Path, pattern: str, literal: bool = False) -> list[Name]:
-    """The image files in one folder, or in each folder that a pattern with ``*`` matches; sorted by path.
-
-    Hidden files and other endings are passed over. Empty where there is no such folder.
-
-    Args:
-        root: Where the pattern begins.
-        pattern: The folder or folders.
-        literal: It is the name of one folder, even with ``*`` in it.
-    """
-    several = '*' in pattern and not literal
-    wanted = Path(pattern).parts if several else ()
-    found = []
-    for folder in filter(Path.is_dir, sorted(root.glob(pattern)) if several else [root / pattern]):
-        relative = folder.relative_to(root).as_posix()
-        wild = [part for part, star in zip(Path(relative).parts, wanted, strict=False) if star == '*']
-        with os.scandir(folder) as entries:
-            for name in sorted(entry.name for entry in entries):
-                stem, ending = os.path.splitext(name)  # noqa: PTH122  a Path for each of a million names is slow
-                if ending.lower() in ENDINGS and not name.startswith('.'):
-                    found.append(Name('-'.join([*wild, stem]), name if relative == '.' else f'{relative}/{name}'))
-    return found
-
-
 def key_of(stem: str) -> str:
-    """The key for a name: BasicSR cuts a key at its first dot, and a pairs file separates keys by a space."""
+    """The key for a name: BasicSR cuts a key at its first dot, and a pairs file separates keys by a space.
+
+    >>> key_of('1_1_0.90179')
+    '1_1_0-90179'
+    """
     return stem.replace('.', '-').replace(' ', '_')
 
 
@@ -144,6 +117,10 @@ def pair(gt: Iterable[Name], lq: Iterable[Name], rule: Rule, own_keys: bool = Fa
     Returns:
         The pairs, or the faults found: names that are not printable ASCII, that the rule does not fit, that have no
         counterpart, or that give the same key.
+
+    >>> found = pair([Name('0001', 'HR/0001.png')], [Name('0001x2', 'LR/0001x2.png')], template('{}x2'))
+    >>> found.lq, found.faults
+    ([Item(key='0001', path='LR/0001x2.png')], [])
     """
     faults: list[str] = []
     gt_by_text = _by_text(gt, rule.gt, 'gt', faults)
@@ -177,21 +154,19 @@ def _by_text(images: Iterable[Name], pattern: str, side: str, faults: list[str])
     found: dict[str, list[Name]] = {}
     for image in images:
         match = expression.fullmatch(image.stem)
-        if not (
-            image.stem.isascii() and image.stem.isprintable() and '\\' not in image.stem and len(image.stem) <= 200
-        ):
+        if not (whole := image.whole).isascii() or not whole.isprintable() or '\\' in whole or len(whole) > 200:
             faults.append(
                 f'{image.path!r}: name is not up to 200 printable ASCII characters without backslash, rename it'
             )
         elif match is None or not match[1]:
             faults.append(f'{image.path}: {side} name does not fit the rule {pattern!r}')
         else:
-            found.setdefault(match[1], []).append(image)
+            found.setdefault(image.put_after_folder(match[1]), []).append(image)
     return found
 
 
 def _item(image: Name, text: str, own_keys: bool) -> Item:
-    return Item(key_of(image.stem if own_keys else text), image.path)
+    return Item(key_of(image.whole if own_keys else text), image.path)
 
 
 def _same_keys(items: Sequence[Item], side: str) -> list[str]:

@@ -1,7 +1,7 @@
 """From the names of images to what is to be written."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import lcm
@@ -11,7 +11,8 @@ import numpy as np
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.prepare.entries import ending_of
-from mclir_basicsr.prepare.pairing import Item, Rule, names, pair
+from mclir_basicsr.prepare.listing import ENDINGS, Listing, list_images
+from mclir_basicsr.prepare.pairing import Item, Rule, pair
 from mclir_basicsr.prepare.published import Found, Part
 from mclir_basicsr.prepare.source import Source, Window
 from mclir_basicsr.prepare.writer import Form
@@ -55,7 +56,7 @@ class Target:
                 status = (self.root / path).stat()
             except OSError:  # the check will name it
                 continue
-            digest.update(f'\n{key}\0{path}\0{status.st_size}\0{status.st_mtime_ns}'.encode())
+            digest.update(f'\n{key}\0{path}\0{status.st_size}\0{status.st_mtime_ns}'.encode(errors='surrogateescape'))
         return digest.hexdigest()
 
 
@@ -122,24 +123,46 @@ def plan_part(found: Found, out: Path, form: Form, make_lr: int | None) -> tuple
         return Target(path, root, items, _reduced(part.window, scale), modcrop, reduce)
 
     faults: list[str] = []
-    gt_names = [name for layout in layouts for name in names(root, layout.gt, layout.literal)]
-    planned = Planned(part, target(part.gt_out, 1, []))
+    gt_names, notes = _listed(found, [layout.gt for layout in layouts], out)
+    planned = Planned(part, target(part.gt_out, 1, []), notes=notes)
     for scale in scales:
         if make_lr is None:
-            lq_names = [name for layout in layouts for name in names(root, layout.lq_at(scale), layout.literal)]
+            lq_names, notes = _listed(found, [layout.lq_at(scale) for layout in layouts], out)
+            planned.notes += notes
         else:
             rule, lq_names = Rule(rule.gt, rule.gt), gt_names
         pairing = pair(gt_names, lq_names, rule, part.pairs_file)
         planned.gt.items[:] = pairing.gt
         planned.lq[scale] = target(part.lq_out, scale, pairing.lq, 1 if make_lr is None else make_lr)
         planned.links[scale] = pairing.links
-        faults += pairing.faults
-        if not (gt_names or lq_names):
-            faults.append(f'{layouts[0].gt} and {layouts[0].lq_at(scale)} hold no images')
+        sides = {root / layouts[0].gt: gt_names, root / layouts[0].lq_at(scale): lq_names}
+        empty = [folder for folder, names in sides.items() if not names]
+        faults += _empty(empty, planned.notes) if empty else pairing.faults
         if pairing.unused:
             planned.notes.append(f'{part.name}: {pairing.unused} gt images have no lq image and are left out')
     _keep_apart(found, planned)
     return planned, list(dict.fromkeys(faults))  # every scale finds the same faults of gt names
+
+
+def _listed(found: Found, folders: Sequence[str], out: Path) -> Listing:
+    """The images of some folders of a data set, and what to say of them."""
+    listings = [list_images(found.root, folder, found.layouts[0].literal, out) for folder in folders]
+    names = [name for listing in listings for name in listing.names]
+    return Listing(names, [note for listing in listings for note in listing.notes])
+
+
+def _empty(folders: Iterable[Path], notes: Sequence[str]) -> list[str]:
+    """Faults of folders without images, in place of one for each image on the other side."""
+    endings = ', '.join(sorted(ENDINGS))
+    return [
+        '; '.join(
+            [
+                f'{folder} holds no images ({endings}), nor does a folder below it',
+                *(note.removeprefix(f'{folder}: ') for note in notes if note.startswith(f'{folder}: ')),
+            ]
+        )
+        for folder in folders
+    ]
 
 
 def _reduced(window: Window | None, scale: int) -> Window | None:

@@ -36,7 +36,7 @@ def _make(sources: Iterable[Source], jobs: int) -> Iterator[list[Entry]]:
 
 def _in_parallel(sources: Iterable[Source], jobs: int) -> Iterator[list[Entry]]:
     # spawn: a fork of a process that runs torch or a database may lock up
-    pool = ProcessPoolExecutor(jobs, get_context('spawn'), _start_worker)
+    pool = ProcessPoolExecutor(jobs, get_context('spawn'), start_worker)
     waiting: deque[Future[list[Entry]]] = deque()
     try:
         for source in sources:
@@ -68,7 +68,8 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """Prepare a process that works for this one: Ctrl+C is its parent's business, and it ends when that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     Thread(target=_end_with_parent, daemon=True).start()

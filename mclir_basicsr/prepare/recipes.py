@@ -29,6 +29,7 @@ def _train_and_test(
 
 
 _SCALES = (2, 3, 4)
+_MOST_SCALE = 1024
 _SUBIMAGES = Window(480, 240)
 _DIV2K = Layout('DIV2K_train_HR', 'DIV2K_train_LR_bicubic/X{s}', SCALED)
 _CLEAR_AND_HAZY = Layout('clear', 'hazy', BEFORE_UNDERSCORE)
@@ -175,8 +176,10 @@ def own_pairs(gt: Path, lq: Path | None, scale: int = 1, rule: Rule = SAME) -> t
         rule: How the names pair.
 
     Raises:
-        MclirError: A folder is not there.
+        MclirError: A folder is not there, or no image can be so many times as large.
     """
+    if not 1 <= scale <= _MOST_SCALE:
+        raise MclirError(f'--scale must lie in 1 to {_MOST_SCALE}, but is {scale}.')
     lq = lq or gt
     for folder in (gt, lq):
         if not folder.is_dir():

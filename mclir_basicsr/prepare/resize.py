@@ -7,6 +7,8 @@ import numpy as np
 
 from mclir_basicsr.errors import MclirError
 
+_STRIP = 2**22  # values reduced at once: their sums take four times the memory, and a large image has 10^9
+
 
 def reduce(image: np.ndarray, scale: int) -> np.ndarray:
     """Reduce an 8-bit image by a whole factor as ``imresize(image, 1 / scale)`` of MATLAB does, with antialiasing.
@@ -26,6 +28,9 @@ def reduce(image: np.ndarray, scale: int) -> np.ndarray:
 
     Raises:
         MclirError: ``image`` is not of 8 bits, or ``scale`` is out of range.
+
+    >>> reduce(np.full((7, 9, 3), 200, np.uint8), 2).shape
+    (4, 5, 3)
     """
     if image.dtype != np.uint8:
         raise MclirError(f'Only 8-bit images can be reduced, but this one is {image.dtype}.')
@@ -37,17 +42,24 @@ def reduce(image: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _reduce_rows(image: np.ndarray, scale: int) -> np.ndarray:
-    """Reduce the number of rows only."""
-    height = len(image)
-    out_height = -(-height // scale)
+    """Reduce the number of rows only: ``(H, ...)`` to ``(ceil(H / scale), ...)``."""
+    reduced = np.empty((-(-len(image) // scale), *image.shape[1:]), np.uint8)
+    strip = max(_STRIP // max(reduced[:1].size, 1), 1)
+    for first in range(0, len(reduced), strip):
+        _reduce_strip(image, scale, first, reduced[first : first + strip])
+    return reduced
+
+
+def _reduce_strip(image: np.ndarray, scale: int, first: int, reduced: np.ndarray) -> None:
+    """Fill ``reduced`` with the reduced rows from ``first`` on."""
     weights = _weights(scale)
-    first = -((len(weights) - scale) // 2)
-    total = np.zeros((out_height, *image.shape[1:]), np.int32)
+    tops = np.arange(first, first + len(reduced)) * scale - (len(weights) - scale) // 2
+    total = np.zeros(reduced.shape, np.int32)
     for tap, weight in enumerate(weights):
-        rows = np.clip(np.arange(out_height) * scale + first + tap, 0, height - 1)
+        rows = np.clip(tops + tap, 0, len(image) - 1)
         total += weight * image[rows].astype(np.int32)
     whole = sum(weights)
-    return np.clip((total + whole // 2) // whole, 0, 255).astype(np.uint8)
+    reduced[...] = np.clip((total + whole // 2) // whole, 0, 255)
 
 
 @cache

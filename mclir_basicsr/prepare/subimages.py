@@ -8,7 +8,11 @@ from mclir_basicsr.prepare.source import Window
 
 
 def starts(length: int, window: Window) -> list[int]:
-    """First pixels of the windows along a side of ``length`` pixels; none where it is shorter than a window."""
+    """First pixels of the windows along a side of ``length`` pixels; none where it is shorter than a window.
+
+    >>> starts(1356, Window(480, 240))
+    [0, 240, 480, 720, 876]
+    """
     regular = list(range(0, length - window.size + 1, window.step))
     if regular and length - (regular[-1] + window.size) > window.threshold:
         regular.append(length - window.size)

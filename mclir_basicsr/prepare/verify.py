@@ -1,45 +1,35 @@
 """Reading back every image of a database or folder."""
 
-import io
-import mmap
 import os
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
-import cv2
-import lmdb
-import numpy as np
-
+from mclir_basicsr.data.meta_info import FOLDER_META_INFO, META_INFO, Shape, key_of_name, read_meta_info
+from mclir_basicsr.data.pairs_file import read_pairs
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.prepare.header import image_shape
-from mclir_basicsr.prepare.images import ends_well
 from mclir_basicsr.prepare.inventory import PREPARED, read_prepared
 from mclir_basicsr.prepare.journal import PARTIAL, read_journal, visible_files
-from mclir_basicsr.prepare.lmdb_pages import find_values
-from mclir_basicsr.prepare.meta_info import FOLDER_META_INFO, META_INFO, Shape, read_meta_info
+from mclir_basicsr.prepare.stored import image_fault
+from mclir_basicsr.prepare.verify_database import DATA, verify_database
 
-_DATA = 'data.mdb'
-_PAIR = re.compile(r'(\S+) (\S+) \d+x\d+')
 _AT_ONCE = 1000
-_Item = TypeVar('_Item')
 
 
 def verify(target: Path) -> list[str]:
     """Decode every image of a database, whoever wrote it, or of a folder that ``write`` made.
 
     Returns:
-        One line for each fault: a damaged page of the database, a line of meta_info.txt that is none or comes twice, an
-        image that is only in meta_info.txt or not in it, that cannot be decoded, or that has another size than
-        meta_info.txt says. A folder has a hidden file in its place.
+        One line for each fault: a line of meta_info.txt that is none or comes twice, an image that is only in
+        meta_info.txt or not in it, that cannot be read or decoded, or that has another size than meta_info.txt says,
+        and what in the database ends the process that reads it. A folder has a hidden file in place of meta_info.txt.
 
     Raises:
-        MclirError: ``target`` is neither.
+        MclirError: ``target`` is neither, or memory ran out.
     """
-    if (target / _DATA).is_file() or (target / META_INFO).is_file():
-        return _verify_database(target)
+    if (target / DATA).is_file() or (target / META_INFO).is_file():
+        return verify_database(target)
     journal = read_journal(target)
     if journal is None:
         raise MclirError(f'{target} is neither an LMDB database nor a folder of images that was made by prepare.')
@@ -58,22 +48,44 @@ def verify_tree(folder: Path) -> tuple[int, list[str]]:
     Raises:
         MclirError: There is nothing of the kind.
     """
-    folders = [Path(path) for path, _, _ in os.walk(folder)]
+    faults: list[str] = []
+    folders = list(_folders(folder, faults))
     targets = {path: read_journal(path) for path in folders}
     targets = {path: journal for path, journal in targets.items() if journal or (path / META_INFO).is_file()}
     outs = [path for path in folders if (path / PREPARED).is_file()]
     if not targets and not outs:
-        raise MclirError(f'{folder} holds no LMDB, and no folder of images that mclir prepare wrote.')
-    images, faults = 0, []
+        found = ''.join(f' {fault}.' for fault in faults)
+        raise MclirError(f'{folder} holds no LMDB, and no folder of images that mclir prepare wrote.{found}')
+    images = 0
     for path, journal in sorted(targets.items()):
         if path.suffix == PARTIAL:
             faults.append(f'{path}: unfinished; run the same mclir prepare again')
             continue
-        images += journal.images if journal else len((path / META_INFO).read_bytes().splitlines())
-        faults += [f'{path}: {fault}' for fault in verify(path)]
+        try:
+            images += journal.images if journal else len(read_meta_info(path / META_INFO).shapes)
+            faults += [f'{path}: {fault}' for fault in verify(path)]
+        except OSError as error:
+            faults.append(f'{path}: cannot be read: {error}')
     for out in outs:
         faults += _verify_prepared(out, targets.keys())
     return images, faults
+
+
+def _folders(folder: Path, faults: list[str]) -> Iterator[Path]:
+    """A folder and all below it, also behind links, each once; those that cannot be read are faults."""
+    seen: set[tuple[int, int]] = set()
+
+    def unreadable(error: OSError) -> None:
+        faults.append(f'{error.filename}: cannot be read: {error.strerror}')
+
+    for path, below, _ in os.walk(folder, onerror=unreadable, followlinks=True):
+        status = Path(path).stat()
+        place = status.st_dev, status.st_ino
+        if place in seen:
+            below.clear()
+            continue
+        seen.add(place)
+        yield Path(path)
 
 
 def _verify_prepared(out: Path, found: Collection[Path]) -> list[str]:
@@ -94,31 +106,36 @@ def _verify_prepared(out: Path, found: Collection[Path]) -> list[str]:
 
 
 def _verify_pairs(file: Path, lq: Path, gt: Path) -> list[str]:
-    lq_keys, gt_keys = _keys(lq), _keys(gt)
-    paired: set[str] = set()
-    faults: list[str] = []
-    for number, line in enumerate(file.read_text('ascii', errors='replace').splitlines(), 1):
-        match = _PAIR.fullmatch(line)
-        if match is None:
-            faults.append(f'line {number}: {line!r} is not "LQ GT HEIGHTxWIDTH"')
-            continue
-        paired.add(match[1])
-        for key, keys, target in ((match[1], lq_keys, lq), (match[2], gt_keys, gt)):
-            if key not in keys:
-                faults.append(f'line {number}: {key} is not in {target}')
-    return faults + [f'{key}: in {lq}, but in no line' for key in sorted(lq_keys - paired)]
+    try:
+        lq_shapes, gt_shapes = _shapes(lq), _shapes(gt)
+        pairs, bad = read_pairs(file)
+    except OSError as error:
+        return [f'cannot be read: {error}']
+    faults = {line.number: [f'line {line.number}: {line.text}'] for line in bad}
+    for number, pair in pairs.items():
+        found = faults.setdefault(number, [])
+        for key, shapes, target in ((pair.lq, lq_shapes, lq), (pair.gt, gt_shapes, gt)):
+            if key not in shapes:
+                found.append(f'line {number}: {key} is not in {target}')
+        shape = lq_shapes.get(pair.lq)
+        if shape and pair.size and shape[:2] != pair.size:
+            found.append(f'line {number}: {pair.lq} has {shape[0]}x{shape[1]} pixels in {lq}')
+    unpaired = sorted(lq_shapes.keys() - {pair.lq for pair in pairs.values()})
+    in_order = [fault for number in sorted(faults) for fault in faults[number]]
+    return in_order + [f'{key}: in {lq}, but in no line' for key in unpaired]
 
 
-def _keys(target: Path) -> set[str]:
-    """Keys of the images that a database or folder should hold."""
-    lists = [target / name for name in (META_INFO, FOLDER_META_INFO) if (target / name).is_file()]
-    names = read_meta_info(lists[0])[0] if lists else [file.name for file in visible_files(target)]
-    return {name.split('.')[0] for name in names}
+def _shapes(target: Path) -> dict[str, Shape | None]:
+    """The images that a database or folder should hold, by key."""
+    for name in (META_INFO, FOLDER_META_INFO):
+        if (target / name).is_file():
+            return read_meta_info(target / name).by_key()
+    return {key_of_name(file.name): None for file in visible_files(target)}
 
 
 def _verify_folder(folder: Path, images: int) -> list[str]:
     files = {file.name: file for file in sorted(visible_files(folder))}
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, Shape | None] = {}
     faults: list[str] = []
     if (folder / FOLDER_META_INFO).is_file():  # the first versions wrote none
         shapes, faults = read_meta_info(folder / FOLDER_META_INFO)
@@ -129,58 +146,12 @@ def _verify_folder(folder: Path, images: int) -> list[str]:
 
     def check(name: str) -> str | None:
         try:
-            return _fault(files[name].read_bytes(), name, shapes.get(name))
+            return image_fault(files[name].read_bytes(), name, shapes.get(name))
         except OSError as error:
             return f'{name}: cannot be read: {error.strerror}'
 
-    return faults + _check_all(list(files), check)
-
-
-def _verify_database(folder: Path) -> list[str]:
-    try:
-        shapes_by_name, faults = read_meta_info(folder / META_INFO)
-        with lmdb.open(str(folder), readonly=True, lock=False) as environment:  # checks both meta pages
-            page_bytes = environment.stat()['psize']
-            least = (max(environment.info()['last_pgno'], 1) + 1) * page_bytes
-        size = (folder / _DATA).stat().st_size
-        if size < least:
-            return [f'{_DATA} is truncated: {size} bytes of {least}']
-        with (folder / _DATA).open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            values_by_key, damaged = find_values(data, page_bytes)
-            values = {key.decode('ascii', 'replace'): value for key, value in values_by_key.items()}
-            shapes = {name.split('.')[0]: shape for name, shape in shapes_by_name.items()}
-            faults += [f'{_DATA}: {page}' for page in damaged]
-            faults += [f'{key}: in {META_INFO}, but not in the database' for key in shapes if key not in values]
-            faults += [f'{key}: in the database, but not in {META_INFO}' for key in values if key not in shapes]
-            return faults + _check_all(
-                [key for key in shapes if key in values], lambda key: _fault(data[values[key]], key, shapes[key])
-            )
-    except (OSError, lmdb.Error) as error:
-        return [f'cannot be opened: {error}']
-
-
-def _check_all(items: Sequence[_Item], check: Callable[[_Item], str | None]) -> list[str]:
-    """Faults of the items, which are examined in threads, a bounded number at once."""
-    faults: list[str] = []
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(items), _AT_ONCE):
-            faults += filter(None, pool.map(check, items[start : start + _AT_ONCE]))
+        names = iter(files)
+        while block := list(islice(names, _AT_ONCE)):
+            faults += filter(None, pool.map(check, block))
     return faults
-
-
-def _fault(content: bytes, name: str, shape: Shape | None) -> str | None:
-    """What is wrong with an encoded image that should have a shape, if anything."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    if image is None or not ends_well(content):
-        return f'{name}: cannot be decoded'
-    if shape is None:
-        return None
-    try:
-        seen = image_shape(io.BytesIO(content), name)
-    except MclirError as error:
-        return str(error)
-    return None if seen == shape else f'{name}: {_text(seen)}, but was written as {_text(shape)}'
-
-
-def _text(shape: Shape) -> str:
-    return '({},{},{})'.format(*shape)

@@ -8,9 +8,10 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from mclir_basicsr.report.comparison import group
 from mclir_basicsr.report.layout import Section, plain
 from mclir_basicsr.report.runs import Run, Series
-from mclir_basicsr.report.table import group, validation_names
+from mclir_basicsr.report.table import validation_names
 
 Curves = dict[str, list[Series]]
 """The series of each label's runs."""

@@ -10,6 +10,7 @@ import numpy as np
 from mclir_basicsr import __version__
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
+from mclir_basicsr.report.comparison import with_repetitions
 from mclir_basicsr.report.curves import curve_sections
 from mclir_basicsr.report.grid import picture_section
 from mclir_basicsr.report.layout import compose, text_section
@@ -50,7 +51,7 @@ def compare(folders: Sequence[Path], out: Path) -> str:
         raise MclirError(f'{", ".join(sorted(twice))}: given twice; a run cannot be compared with itself.')
     names = [path.name for path in paths]
     labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-    runs = [read_run(folder, label) for folder, label in zip(folders, labels, strict=True)]
+    runs = with_repetitions([read_run(folder, label) for folder, label in zip(folders, labels, strict=True)])
     page = write_report(runs, out, load_pictures(runs))
     return f'{table(runs)}\n\nCurves and pictures: {page}'
 

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.report.comparison import group
 from mclir_basicsr.report.runs import Run
-from mclir_basicsr.report.table import group
 
 
 @dataclass(frozen=True)

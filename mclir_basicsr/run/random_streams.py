@@ -3,13 +3,12 @@
 So nothing of them need be saved to go on with a run, and neither workers nor ranks have to agree on anything.
 """
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
 import torch
+
+from mclir_basicsr.random_states import put_back, seed_generators
 
 # First words of the keys: a step and a sample never share a stream.
 _STEP, _SAMPLE = 0, 1
@@ -23,7 +22,7 @@ def begin_step(seed: int, rank: int, iteration: int) -> None:
         rank: Of this process.
         iteration: Counted from 1.
     """
-    _seed((_STEP, seed, rank, iteration), torch.manual_seed)
+    seed_generators((_STEP, seed, rank, iteration), torch.manual_seed)
 
 
 @contextmanager
@@ -35,19 +34,6 @@ def sample_stream(seed: int, epoch: int, place: int) -> Iterator[None]:
         epoch: Counted from 0.
         place: Of the sample in the order of its epoch, over all ranks.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            # not torch.manual_seed: it would seed the GPUs, which are training meanwhile
-            _seed((_SAMPLE, seed, epoch, place), torch.default_generator.manual_seed)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-
-
-def _seed(key: tuple[int, ...], seed_torch: Callable[[int], Any]) -> None:
-    words = np.random.SeedSequence(key).generate_state(3).tolist()
-    seeds: tuple[Callable[[int], Any], ...] = (random.seed, np.random.seed, seed_torch)
-    for seed, word in zip(seeds, words, strict=True):
-        seed(word)
+    with put_back():
+        seed_generators((_SAMPLE, seed, epoch, place))
+        yield

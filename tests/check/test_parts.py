@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mclir_basicsr.check.parts import loggers
+from mclir_basicsr.check.parts import loading, loggers
 from mclir_basicsr.errors import MclirError
 
 TENSORBOARD, WANDB = {'use_tb_logger': True}, {'wandb': {'project': 'p'}}
@@ -59,3 +59,38 @@ def test_a_folder_named_wandb_is_not_wandb(monkeypatch, tmp_path):
 def test_loggers_that_are_not_asked_for_are_not_needed(name, logger, without):
     without('torch.utils.tensorboard', 'tensorboard', 'wandb')
     assert loggers({'name': name, 'logger': logger}) == []
+
+
+def loaded(num_gpu='auto', val=None, **train):
+    return {'num_gpu': num_gpu, 'datasets': {'train': {'num_worker_per_gpu': 1} | train, 'val': val or {}}}
+
+
+@pytest.mark.parametrize(
+    ('opt', 'said'),
+    [
+        (
+            loaded(persistent_workers=True, num_worker_per_gpu=0),
+            r'train\.persistent_workers: .* set num_worker_per_gpu',
+        ),
+        (loaded(val={'persistent_workers': True, 'num_worker_per_gpu': 4}), r'val\.persistent_workers: .* take it out'),
+    ],
+)
+def test_persistent_workers_without_workers(opt, said):
+    """PyTorch refuses them once the folder is made; BasicSR gives validation none."""
+    with pytest.raises(MclirError, match=said):
+        loading(opt, here=False)
+
+
+def test_prefetch_mode_cuda_without_a_gpu(monkeypatch):
+    """The run may be elsewhere, unless it asks for no GPU."""
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    said = 'prefetch_mode: cuda copies to a GPU, but torch sees none'
+    for opt, here in ((loaded(prefetch_mode='cuda'), True), (loaded(num_gpu=0, prefetch_mode='cuda'), False)):
+        with pytest.raises(MclirError, match=said):
+            loading(opt, here)
+    (note,) = loading(loaded(prefetch_mode='cuda'), here=False)
+    assert said in note
+
+
+def test_what_is_loaded_well_is_not_spoken_of():
+    assert loading(loaded(persistent_workers=True, prefetch_mode='cpu', val={'persistent_workers': False}), True) == []

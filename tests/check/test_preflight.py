@@ -11,7 +11,7 @@ from basicsr.archs import build_network
 from conftest import EDSR
 from PIL import Image
 
-from mclir_basicsr.check.preflight import check
+from mclir_basicsr.check.preflight import check, check_test
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options import parse_file
 
@@ -83,13 +83,41 @@ def test_a_checkpoint_of_another_network(faults, tmp_path):
     assert 'net.pth does not fit network_g: of another shape: conv_first.weight ([4, 3, 3, 3] instead of' in message
 
 
+def test_without_strict_a_checkpoint_of_which_no_key_fits_is_a_fault(faults, tmp_path):
+    torch.save({'params': {'other.weight': torch.zeros(2)}}, tmp_path / 'net.pth')
+    message = faults(path={'pretrain_network_g': str(tmp_path / 'net.pth'), 'strict_load_g': False})
+    assert 'net.pth does not fit network_g in any key' in message
+
+
+@pytest.mark.parametrize('model_type', ['HistoryModel', 'SRModel'])
+def test_unread_keys_and_text_are_faults_whatever_the_model(faults, model_type):
+    def spoil(opt):
+        opt['path']['pretrain_network_G'] = 'net.pth'
+        opt['val']['metrics']['psnr']['crop_border'] = '2e0'
+        opt['datasets']['train']['use_hflip'] = 'false'
+
+    message = faults(spoil, model_type=model_type)
+    assert 'path.pretrain_network_G: unknown key; did you mean pretrain_network_g?' in message
+    assert 'val.metrics.psnr.crop_border must be a number, but it is' in message
+    assert 'datasets.train.use_hflip must be true or false' in message
+
+
+def test_a_test_with_a_misspelt_path_is_refused(option_file, tmp_path):
+    """It would measure a network with random weights."""
+    opt = parse_file(option_file())
+    del opt['train']
+    opt['path'] = {'pretrain_model_g': 'net.pth'}
+    with pytest.raises(MclirError, match=r'path\.pretrain_model_g: unknown key; did you mean pretrain_network_g'):
+        check_test(opt, tmp_path)
+
+
 def test_counts_that_differ_and_files_that_are_no_images(faults, write_pairs, tmp_path):
     gt, lq = write_pairs(7)
     (gt / '003.png').write_text('no image')
     for i in (4, 5):
         cv2.imwrite(str(lq / f'{i:03d}.png'), np.zeros((9, 9, 3), np.uint8))
     message = faults()
-    assert f'datasets.train: {lq / "003.png"} and {gt / "003.png"}: no image' in message
+    assert f'datasets.train: {gt / "003.png"} is no image that can be read' in message
     assert f'{gt / "004.png"} is 32x32 (height x width), but {lq / "004.png"} is 9x9' in message
     (lq / '000.png').unlink()
     assert 'datasets.train: lq and gt datasets have different number of images: 6, 7' in faults()
@@ -121,7 +149,7 @@ def test_a_network_whose_scale_cannot_be_told_is_left_alone(option_file, monkeyp
     opt = parse_file(option_file())
     opt['network_g']['upscale'] = 3
     monkeypatch.setattr('basicsr.archs.edsr_arch.EDSR.forward', lambda self, x: x if x.sum() > 0 else -x)
-    assert 'datasets.train: 1 pairs.' in check(opt, tmp_path)
+    assert 'datasets.train: 1 pairs.' in check(opt, tmp_path, fast=True)
 
 
 def test_a_class_of_the_user_that_raises_is_one_fault(faults, monkeypatch):
@@ -131,11 +159,11 @@ def test_a_class_of_the_user_that_raises_is_one_fault(faults, monkeypatch):
     assert '\n  network_g: EDSR cannot be built: ' in message
 
 
-def test_losses_are_made_without_a_download(option_file, monkeypatch, tmp_path):
+def test_fast_makes_losses_without_a_download(option_file, monkeypatch, tmp_path):
     monkeypatch.setattr('torch.hub.load_state_dict_from_url', lambda *_, **__: pytest.fail('it downloads'))
     opt = parse_file(option_file())
     opt['train']['perceptual_opt'] = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
-    check(opt, tmp_path)
+    check(opt, tmp_path, fast=True)
 
 
 def test_an_experiments_folder_that_cannot_be_made(faults, tmp_path):

@@ -54,6 +54,7 @@ def as_script(monkeypatch, tmp_path, text):
 def resumed(monkeypatch):
     """The options that our load_resume_state was called with."""
     seen = []
+    monkeypatch.setattr('mclir_basicsr.check.start.examine', lambda opt: None)
     monkeypatch.setattr('mclir_basicsr.run.resume.load_resume_state', lambda opt: seen.append(opt) or 'ours')
     return seen
 

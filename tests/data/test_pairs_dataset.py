@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import sys
 
 import cv2
 import lmdb
@@ -10,6 +11,7 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.utils.registry import DATASET_REGISTRY
+from conftest import run
 
 from mclir_basicsr.data.pairs_dataset import PairsFileDataset
 from mclir_basicsr.errors import MclirError
@@ -206,3 +208,25 @@ def test_a_clear_image_smaller_than_the_hazy_one_is_named(reside):
 
 def test_it_is_registered():
     assert DATASET_REGISTRY.get('PairsFileDataset') is PairsFileDataset
+
+
+def test_imported_before_basicsr_it_is_registered_all_the_same(tmp_path):
+    code = """
+from mclir_basicsr import autoload
+autoload.install()
+from mclir_basicsr.data.pairs_dataset import PairsFileDataset
+from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+assert DATASET_REGISTRY.get('PairsFileDataset') is PairsFileDataset
+assert 'HistoryModel' in MODEL_REGISTRY
+"""
+    result = run(sys.executable, '-W', 'error::UserWarning:mclir_basicsr', '-c', code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_what_the_off_line_tools_share_with_it_needs_no_torch(tmp_path):
+    code = """
+import sys
+import mclir_basicsr.data.meta_info, mclir_basicsr.data.pairs_file
+assert not {'torch', 'basicsr'} & set(sys.modules)
+"""
+    assert run(sys.executable, '-c', code, cwd=tmp_path).returncode == 0

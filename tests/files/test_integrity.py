@@ -66,7 +66,7 @@ def test_damaged_content_is_named(tmp_path):
     file.write_bytes(data[:8000] + b'\x01' + data[8001:])
     with pytest.raises(MclirError, match=r'net\.pth is truncated, damaged .*checksum of net/data/0 does not fit'):
         checkpoint.load(file, 'it')
-    with pytest.raises(MclirError, match=r'spn_opt\.weights: .*checksum'):
+    with pytest.raises(MclirError, match=r'weights: .*checksum'):
         VGGFeatures(['relu1_1'], weights=str(file))
 
 

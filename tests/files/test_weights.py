@@ -14,7 +14,7 @@ from torch import nn, serialization
 
 from mclir_basicsr.archs.ffanet_arch import FFANet
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.files.weights import misfit, read_weights
+from mclir_basicsr.files.weights import check_fit, misfit, read_weights
 
 STATE = {'conv.weight': torch.arange(6.0).view(2, 3), 'conv.bias': torch.ones(2), 'steps': torch.tensor(4)}
 PREFIXED = {f'module.{key}': value for key, value in STATE.items()}
@@ -177,3 +177,20 @@ def test_misfit_names_the_first_few_keys():
         'it lacks 1.weight, 1.bias, 2.weight and 1 more; it has besides extra; '
         'of another shape: 0.weight ([3, 2] instead of [2, 2])'
     )
+
+
+def test_without_strict_some_key_must_fit():
+    """Otherwise the network would train from scratch as one that "fits in part"."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    other = {
+        'conv.weight': torch.zeros(2, 1, 1, 1),
+        '0.weight': torch.zeros(3),
+        '1.num_batches_tracked': torch.tensor(1),
+    }
+    with pytest.raises(MclirError, match=r'key: net\.pth does not fit network_g in any key, .*it lacks 0\.bias'):
+        check_fit(net, other, 'key: net.pth', strict=False)
+    some = {'0.bias': torch.zeros(2)}
+    assert check_fit(net, some, 'key: net.pth', strict=False).endswith('; 1 of 7 tensors fit')
+    with pytest.raises(MclirError, match=r'net\.pth does not fit network_g: it lacks'):
+        check_fit(net, some, 'key: net.pth', strict=True)
+    assert check_fit(net, net.state_dict(), 'key: net.pth', strict=True) == ''

@@ -69,11 +69,37 @@ def test_no_gradient_is_kept_and_none_is_switched_off_for_the_caller():
     assert torch.is_grad_enabled()
 
 
-def test_mode_of_the_network_is_the_callers():
-    net = nn.Sequential(nn.Dropout(0.5)).train()
-    torch.manual_seed(0)
-    assert (restore(net, torch.ones(1, 1, 16, 16)) == 0).any()
-    assert net.training
+class Folding(nn.Linear):
+    """Folds its weight in eval mode, and unfolds it where it is asked to train, as LoRA and RepVGG layers do."""
+
+    folded = False
+
+    def train(self, mode=True):
+        self.folded = not mode
+        return super().train(mode)
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_restore_leaves_no_dropout_on_and_puts_each_mode_back(fails):
+    """A batch norm that the caller froze stays frozen, a dropout that the caller left on in a frozen part stays on."""
+    frozen = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(0.5)).eval()
+    frozen[1].train()
+    net = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1), frozen, Folding(16, 16, bias=False)).train()
+    frozen.training = frozen[0].training = False
+    nn.init.eye_(net[3].weight)
+    modes = [module.training for module in net.modules()]
+    folded = []
+    net[3].register_forward_hook(lambda module, *_: folded.append(module.folded))
+    image = torch.ones(1, 1, 16, 16)
+    if fails:
+        with pytest.raises(RuntimeError):
+            restore(net, image.to(torch.int32))
+    else:
+        torch.testing.assert_close(restore(net, image), image, rtol=1e-4, atol=0)
+        assert net[1].running_mean == 0
+        assert folded == [True]
+    assert [module.training for module in net.modules()] == modes
+    assert not net[3].folded
 
 
 def test_input_is_left_alone():

@@ -97,7 +97,7 @@ def test_files_that_do_not_serve(tmp_path):
         VGGFeatures(['relu1_1'], weights=str(tmp_path / 'nowhere.pth'))
     damaged = tmp_path / 'damaged.pth'
     damaged.write_bytes(b'PK')
-    with pytest.raises(ValueError, match=r'spn_opt\.weights: .*damaged\.pth is truncated, damaged or no checkpoint'):
+    with pytest.raises(ValueError, match=r'weights: .*damaged\.pth is truncated, damaged or no checkpoint'):
         VGGFeatures(['relu1_1'], weights=str(damaged))
     torch.save({'layer.weight': torch.zeros(1)}, damaged)
     with pytest.raises(ValueError, match=r'no torchvision vgg16 state dict: it lacks features\.0\.weight'):
@@ -105,3 +105,16 @@ def test_files_that_do_not_serve(tmp_path):
     torch.save({'features.0.weight': torch.zeros(1), 'features.0.bias': torch.zeros(64)}, damaged)
     with pytest.raises(ValueError, match=r'(?s)does not fit vgg16.*size mismatch'):
         VGGFeatures(['relu1_1'], weights=str(damaged))
+
+
+def test_messages_name_the_argument_and_no_key_of_an_option_file(tmp_path, caplog):
+    """A plain PyTorch loop has no spn_opt."""
+    (tmp_path / 'damaged.pth').write_bytes(b'PK')
+    for name in ('gone.pth', 'damaged.pth'):
+        with pytest.raises(ValueError, match=rf'^weights: .*{name}') as error:
+            VGGFeatures(['relu1_1'], weights=str(tmp_path / name))
+        assert 'spn_opt' not in str(error.value)
+    with caplog.at_level('WARNING', 'basicsr'):
+        VGGFeatures(['relu1_1'], weights='random')
+    assert 'weights imagenet' in caplog.text
+    assert 'spn_opt' not in caplog.text

@@ -133,3 +133,9 @@ def test_a_state_of_a_network_of_other_shapes_is_refused(options, tmp_path):
     named = r'does not fit this option file .* optimizers\.0\.state\.0\.exp_avg: it must be a tensor of \[4, 3, 3, 3\]'
     with pytest.raises(MclirError, match=named):
         other.resume_training(torch.load(tmp_path / 'training_states' / '1.state', weights_only=True))
+
+
+def test_without_strict_a_checkpoint_of_which_no_key_fits_is_refused(load):
+    """It would train from scratch without a word."""
+    with pytest.raises(MclirError, match=r'net\.pth \(entry params\) does not fit network_g in any key'):
+        load({'params': {'other.weight': torch.zeros(2)}}, strict_load_g=False)

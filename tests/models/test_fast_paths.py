@@ -56,7 +56,7 @@ def plain_gradient(model):
 
 def test_a_step_is_the_plain_formula(options):
     model = build(options)
-    feed(model, 1)
+    feed(model, 2)  # images at which no difference of features is within rounding, where its sign is a matter of luck
     distance, gradient = plain_gradient(model)
     model.optimize_parameters(1)
     assert model.get_current_log()['spn_dist'] == pytest.approx(distance.item(), rel=1e-5)

@@ -310,7 +310,7 @@ def test_gpus_that_are_not_there(options):
 
 def test_a_batch_on_a_gpu_outlives_the_prefetchers_refill(options, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'current_stream', lambda: 'mine')
-    model, lq, gt = build_model(options()), mock.Mock(), mock.Mock()
+    model, lq, gt = build_model(options()), mock.Mock(torch.Tensor), mock.Mock(torch.Tensor)
     model.feed_data({'lq': lq, 'gt': gt})
     for batch in (lq, gt):
         batch.to().record_stream.assert_called_once_with('mine')

@@ -43,26 +43,51 @@ def test_a_save_that_fails_removes_nothing(options, tmp_path, monkeypatch):
     assert files(tmp_path / 'models') == ['net_g_1.pth']
 
 
-@pytest.mark.parametrize(('better', 'best'), [('higher', 2), ('lower', 3)])
-def test_the_best_network_is_that_of_the_first_data_set(options, tmp_path, better, best):
-    val = {'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2, 'better': better}}}
+@pytest.mark.parametrize(('kind', 'best'), [('calculate_psnr', 2), ('calculate_niqe', 3)])
+def test_the_best_network_is_that_of_the_first_data_set(options, tmp_path, kind, best):
+    """Without `better`: smaller values of niqe are known to be better."""
+    metric = {'type': kind, 'crop_border': 2}
+    val = {'metrics': {'psnr': metric}}
     model = build_model(options(train=SPN | {'keep': {'best': 'psnr'}}, val=val, **VALIDATED))
     networks = []
     for iteration, figures in enumerate(({'psnr': 30.0}, {'psnr': 31.0}, {'psnr': 29.0}), start=1):
         step(model, iteration)
         networks.append({key: value.clone() for key, value in model.net_g_ema.state_dict().items()})
-        model._conclude([figures], 'a', iteration, None)
-        model._conclude([{'psnr': 60.0 - figures['psnr']}], 'b', iteration, None)
+        model._conclude([('x', figures)], 'a', iteration, None)
+        model._conclude([('x', {'psnr': 60.0 - figures['psnr']})], 'b', iteration, None)
     saved = torch.load(tmp_path / 'models' / 'net_g_best.pth', weights_only=True)
     assert set(saved) == {'params', 'params_ema'}
     assert all(torch.equal(value, networks[best - 1][key]) for key, value in saved['params_ema'].items())
     record = json.loads((tmp_path / 'models' / 'net_g_best.json').read_text())
-    assert record == {'value': [30, 31, 29][best - 1], 'metric': 'psnr', 'dataset': 'a', 'iteration': best}
+    assert record == {
+        'value': [30, 31, 29][best - 1], 'iteration': best, 'metric': 'psnr', 'dataset': 'a', 'options': metric
+    }  # fmt: skip
+    assert model.best_metric_results['a']['psnr']['iter'] == best
 
     # a resumed run knows it
     resumed = build_model(options(train=SPN | {'keep': {'best': 'psnr'}}, val=val, **VALIDATED))
-    resumed._conclude([{'psnr': 30.5}], 'a', 9, None)
+    resumed._conclude([('x', {'psnr': 30.5})], 'a', 9, None)
     assert json.loads((tmp_path / 'models' / 'net_g_best.json').read_text()) == record
+
+
+@pytest.mark.parametrize(
+    ('options_of_metric', 'message'),
+    [
+        ({'type': 'sharpness'}, 'whether a higher or a lower sharpness is better is not known'),
+        ({'type': 'calculate_niqe', 'better': 'higher'}, 'of calculate_niqe the lower is better'),
+    ],
+)
+def test_a_best_of_unknown_direction_is_asked_for(options, options_of_metric, message):
+    opt = options(train=SPN | {'keep': {'best': 'm'}}, val={'metrics': {'m': options_of_metric}}, **VALIDATED)
+    with pytest.raises(MclirError, match=rf'train\.keep\.best: .*{message}'):
+        build_model(opt)
+
+
+def test_a_data_set_all_nan_is_never_the_best(options, tmp_path):
+    model = build_model(options(train=SPN | {'keep': {'best': 'psnr'}}, **VALIDATED))
+    step(model, 1)
+    model._conclude([('x', {'psnr': float('nan')})], 'a', 1, None)
+    assert files(tmp_path / 'models') == []
 
 
 def test_a_metric_that_is_not_measured_cannot_be_best(options):

@@ -1,12 +1,18 @@
 """What a file turns out to be when it is decoded whole."""
 
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from tqdm import tqdm
 
-from mclir_basicsr.prepare.images import Record, examine, mismatches, sizes
+from mclir_basicsr.prepare import decoding
+from mclir_basicsr.prepare.images import examine, mismatches, sizes
+from mclir_basicsr.prepare.stored import image_fault
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def truncate(file, share):
 def test_a_whole_image_is_fine_and_a_truncated_one_is_not(ending, photo, tmp_path):
     file = tmp_path / f'photo.{ending}'
     cv2.imwrite(str(file), photo)
-    assert examine(str(file)) == (48, 64, '', '')
+    assert examine(str(file)) == (48, 64, '', '', 1)
     for share in (0.9, 0.5, 0.1):
         truncate(file, share)
         assert examine(str(file)).fault.startswith('cannot be decoded')
@@ -57,8 +63,8 @@ def test_what_training_would_lose_is_a_fault_and_what_it_passes_over_a_note(phot
     opaque = np.dstack([photo, np.full((48, 64), 255, np.uint8)])
     clear = opaque.copy()
     clear[3, 4, 3] = 254
-    assert examined(photo[..., 0]) == (48, 64, '', 'grey')
-    assert examined(opaque) == (48, 64, '', 'alpha')
+    assert examined(photo[..., 0]) == (48, 64, '', 'grey', 1)
+    assert examined(opaque) == (48, 64, '', 'alpha', 1)
     assert examined(clear).fault.startswith('is in part transparent')
     assert examined(photo.astype(np.uint16) * 257).fault.startswith('has 16 bits a channel')
     assert examined(photo[..., 0].astype(np.uint16)).fault.startswith('has 16 bits a channel')
@@ -69,7 +75,7 @@ def test_a_turned_jpeg_has_the_size_that_training_reads(photo, tmp_path):
     exif[0x0112] = 6
     Image.fromarray(photo).save(tmp_path / 'x.jpg', exif=exif)
     assert cv2.imread(str(tmp_path / 'x.jpg')).shape == (64, 48, 3)
-    assert examine(str(tmp_path / 'x.jpg')) == (64, 48, '', '')
+    assert examine(str(tmp_path / 'x.jpg')) == (64, 48, '', '', 6)
 
 
 @pytest.mark.parametrize('jobs', [1, 3])
@@ -107,13 +113,42 @@ def test_sizes_that_do_not_fit(gt, lq, scale, options, wrong):
     assert result.tolist() == ([1] if wrong else [])
 
 
-def test_a_record_is_valid_for_its_images_only(tmp_path):
-    record = Record(tmp_path / 'out' / 'x.npz', 'these')
-    assert record.recall() is None
-    record.keep({2: np.array([[3, 4]]), 4: np.array([[1, 2]])}, ['a note'])
-    found, notes = record.recall()
-    assert {scale: pixels.tolist() for scale, pixels in found.items()} == {2: [[3, 4]], 4: [[1, 2]]}
-    assert notes == ['a note']
-    assert Record(record.file, 'others').recall() is None
-    truncate(record.file, 0.6)
-    assert record.recall() is None
+def test_an_image_above_179_megapixels_is_taken(tmp_path):
+    """Pillow refuses it as a decompression bomb; OpenCV, and so training, reads it."""
+    side = 13_400
+    file = tmp_path / 'x.png'
+    with file.open('wb') as stream:  # flat and of one bit a pixel: 22 KB
+        Image.new('1', (side, side)).save(stream, 'png')
+    assert examine(str(file)) == (side, side, '', 'grey', 1)
+
+
+def test_more_pixels_than_opencv_reads_are_named_as_such(tmp_path):
+    header = struct.pack('>IIBBBBB', 40_000, 40_000, 1, 0, 0, 0, 0)
+    chunks = ((b'IHDR', header), (b'IDAT', zlib.compress(bytes(100))), (b'IEND', b''))
+    body = (
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    (tmp_path / 'x.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(body))
+    fault = examine(str(tmp_path / 'x.png')).fault
+    assert fault == 'has 40000x40000 pixels, but OpenCV reads 2^30 at most: cut it up'
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(decoding, '_LARGE', 100)
+    with decoding.memory_for(101), ThreadPoolExecutor() as pool:
+        assert not pool.submit(decoding._ONE_AT_A_TIME.acquire, blocking=False).result()
+        with decoding.memory_for(100):  # small ones need not wait
+            pass
+
+
+@pytest.mark.parametrize('ending', ['png', 'jpg', 'bmp', 'webp', 'tif'])
+def test_no_damage_is_a_traceback(ending, photo, tmp_path):
+    content = cv2.imencode(f'.{ending}', photo[:12, :16])[1].tobytes()
+    random = np.random.default_rng(0)
+    for place in random.integers(0, min(len(content), 200), 150):
+        damaged = bytearray(content)
+        damaged[place] = random.integers(0, 256)
+        (tmp_path / 'x').write_bytes(damaged)
+        found = examine(str(tmp_path / 'x'))
+        assert found.fault or found.height > 0
+        image_fault(bytes(damaged), 'x', (12, 16, 3))

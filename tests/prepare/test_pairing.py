@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.prepare.pairing import Name, key_of, names, pair, regex, template
+from mclir_basicsr.prepare.listing import Name
+from mclir_basicsr.prepare.pairing import key_of, pair, regex, template
 from mclir_basicsr.prepare.recipes import BEFORE_UNDERSCORE, RAIN, SAME, SCALED
 
 
@@ -56,6 +57,22 @@ def test_shared_gt_images_stand_once_and_keep_their_names():
     assert sorted(item.key for item in found.gt) == ['0005', '1', '10']
 
 
+@pytest.mark.parametrize('own_keys', [False, True])
+def test_images_of_nested_folders_pair_within_their_folder_whatever_the_rule(own_keys):
+    gt = [Name('1', 'gt/a_b/1.png', 'a_b'), Name('1', 'gt/c/1.png', 'c')]
+    lq = [Name('1_x', 'lq/a_b/1_x.png', 'a_b'), Name('1_y', 'lq/c/1_y.png', 'c')]
+    found = pair(gt, lq, BEFORE_UNDERSCORE, own_keys)
+    assert found.faults == []
+    assert linked(found) == [('lq/a_b/1_x.png', 'gt/a_b/1.png'), ('lq/c/1_y.png', 'gt/c/1.png')]
+    assert [item.key for item in found.lq] == (['a_b-1_x', 'c-1_y'] if own_keys else ['a_b-1', 'c-1'])
+
+
+def test_nested_names_that_give_the_same_key_are_refused():
+    both = [Name('b-c', 'a/b-c.png', 'a'), Name('c', 'a-b/c.png', 'a-b')]
+    faults = pair(both, both, SAME).faults
+    assert "a/b-c.png, a-b/c.png: more than one gt image for 'a-b-c'" in faults
+
+
 def test_own_keys_though_no_gt_image_is_shared():
     found = pair(images('1.png'), images('1_1.png'), BEFORE_UNDERSCORE, own_keys=True)
     assert (found.lq[0].key, found.gt[0].key) == ('1_1', '1')
@@ -95,26 +112,6 @@ def test_rules_that_cannot_be(make, argument, said):
     with pytest.raises(MclirError) as error:
         make(argument)
     assert said in str(error.value)
-
-
-def test_names_of_a_folder(tmp_path):
-    for name in ('b.PNG', 'a.1.jpg', '.hidden.png', '._a.1.jpg', 'Thumbs.db', 'list.txt', 'below/c.png'):
-        (tmp_path / 'gt' / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / 'gt' / name).touch()
-    assert names(tmp_path, 'gt') == [('a.1', 'gt/a.1.jpg'), ('b', 'gt/b.PNG')]
-    assert names(tmp_path / 'gt', '.') == [('a.1', 'a.1.jpg'), ('b', 'b.PNG')]
-    assert names(tmp_path, 'nowhere') == []
-
-
-def test_names_below_a_star_carry_the_folder(tmp_path):
-    """GoPro as its makers publish it: one folder per film, the same file names in each."""
-    for film in ('GOPR2', 'GOPR1'):
-        (tmp_path / 'train' / film / 'blur').mkdir(parents=True)
-        (tmp_path / 'train' / film / 'blur' / '000047.png').touch()
-    assert names(tmp_path, 'train/*/blur') == [
-        ('GOPR1-000047', 'train/GOPR1/blur/000047.png'),
-        ('GOPR2-000047', 'train/GOPR2/blur/000047.png'),
-    ]
 
 
 STEMS = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='/\\'), min_size=1, max_size=6)

@@ -5,6 +5,7 @@ import re
 from statistics import mean, stdev
 
 import pytest
+from scipy.stats import ttest_rel
 
 from mclir_basicsr.report import Run, table
 
@@ -34,16 +35,21 @@ def test_rows_and_columns():
 def test_repetitions_become_mean_and_deviation():
     plain, spn = (26.0, 26.5, 26.25), (26.5, 26.75, 27.0)
     text = table([run(label, [(9, value)]) for label, values in (('plain', plain), ('spn', spn)) for value in values])
-    gains = [b - a for a, b in zip(plain, spn, strict=True)]
+    low, high = ttest_rel(spn, plain).confidence_interval(0.95)
     row, _ = cells(text, 'spn')
     expected = f'{mean(spn):.4f} ± {stdev(spn):.4f}'
-    assert row == ['spn (n=3)', '9', expected, f'{mean(gains):+.4f} ± {stdev(gains):.4f}', expected]
+    gain = f'{mean(spn) - mean(plain):+.4f} ({low:.4f} to {high:.4f})'
+    assert row == ['spn (n=3)', '9', expected, gain, expected]
     assert 'over n runs' in text
+    assert 'Intervals speak of other seeds and of these very images, as only their mean is known.' in text
 
 
-def test_unequal_numbers_of_repetitions_give_a_gain_without_deviation():
-    row, _ = cells(table([run('plain', [(9, 26.0)]), run('plain', [(9, 27.0)]), run('spn', [(8, 27.0)])]), 'spn')
-    assert row == ['spn', '8', '27.0000', '+0.5000', '27.0000 @ 8']
+def test_unequal_numbers_of_repetitions_without_known_seeds_cannot_be_paired():
+    text = table([run('plain', [(9, 26.0)]), run('plain', [(9, 27.0)]), run('spn', [(9, 27.0)])])
+    assert cells(text, 'spn')[0] == ['spn', '9', '27.0000', '27.0000 @ 9']
+    assert (
+        'spn and plain are not comparable: seeds (manual_seed) unknown against unknown, unknown, none in common' in text
+    )
 
 
 def test_lower_is_better():
@@ -56,15 +62,17 @@ def test_lower_is_better():
 def test_a_figure_that_one_run_lacks():
     spn = Run('spn', 'spn', validation={'Set5': {'ssim': [(9, 0.5)]}, 'Set14': {'psnr': [(9, 20.0)]}})
     text = table([run('plain', [(9, 26.0)]), spn])
-    assert cells(text, 'spn')[0] == ['spn', '9', '-', '-', '-', '0.5000', '-', '0.5000 @ 9']
+    assert cells(text, 'spn')[0] == ['spn', '9', '-', '-', '0.5000', '0.5000 @ 9']
     assert cells(text[text.index('Set14') :], 'plain')[0] == ['plain', '-', '-', '-']
+    assert 'gain' not in text
 
 
-@pytest.mark.parametrize(('value', 'shown'), [(math.nan, 'nan'), (math.inf, '+inf')])
-def test_values_that_are_not_finite(value, shown):
-    row, _ = cells(table([run('plain', [(5, 26.0)]), run('spn', [(5, 25.0), (9, value)])]), 'spn')
-    assert row[3] in (shown, f'+{shown}')
-    assert row[4] == ('25.0000 @ 5' if math.isnan(value) else 'inf @ 9')
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_values_that_are_not_finite(value):
+    text = table([run('plain', [(9, 26.0)]), run('spn', [(5, 25.0), (9, value)])])
+    row, _ = cells(text, 'spn')
+    assert row[2:] == [f'{value:.4f}', '25.0000 @ 5' if math.isnan(value) else 'inf @ 9']
+    assert 'spn, Set5 psnr: no figure of both with one seed that is finite.' in text
 
 
 def test_one_run_has_no_gain():

@@ -40,6 +40,22 @@ def test_best_by_the_record(tmp_path, higher, better, worse):
         assert not is_best(record, math.nan, higher)
 
 
+@pytest.mark.parametrize(
+    'other', [{'metric': 'niqe'}, {'dataset': 'b'}, {'options': {'type': 'calculate_psnr', 'crop_border': 4}}]
+)
+def test_a_record_of_another_metric_or_data_set_is_not_compared_with(tmp_path, caplog, other):
+    measured = {'metric': 'psnr', 'dataset': 'a', 'options': {'type': 'calculate_psnr', 'crop_border': 2}}
+    record = tmp_path / 'net_g_best.json'
+    write_record(record, value=30.0, iteration=5, **measured)
+    assert not is_best(record, 29.0, True, **measured)
+    assert not is_best(record, math.nan, True, **measured | other)
+    assert caplog.text == ''
+    assert is_best(record, 29.0, True, **measured | other)
+    assert f'is of another {next(iter(other))}' in caplog.text
+    write_record(record, value=30.0, iteration=5, metric='psnr', dataset='a')  # as versions before wrote it
+    assert not is_best(record, 29.0, True, **measured)
+
+
 def test_what_a_kill_left_is_swept_away(tmp_path):
     for name in ('5.state', '6.state.123.tmp', 'net_g_6.pth.123.tmp'):
         (tmp_path / name).touch()

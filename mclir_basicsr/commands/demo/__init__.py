@@ -19,6 +19,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
 from mclir_basicsr.losses.features import imagenet_file
@@ -31,7 +32,14 @@ SECONDS = 200  # no repetition is begun that would end later, unless their numbe
 SPN_RATIO = 0.05  # norm of the SPN gradient over the reconstruction's that λ is chosen for
 
 
-def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_weights: str | None = None) -> str:
+def demo(
+    out: Path,
+    *,
+    iters: int | None = None,
+    seeds: int | None = None,
+    vgg_weights: str | None = None,
+    force: bool = False,
+) -> str:
     """Train a small EDSR x2, then continue it plainly and with SPN, on the same batches.
 
     Args:
@@ -40,12 +48,13 @@ def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_w
         seeds: Repetitions of each with other seeds; None for 3, or fewer on a slow machine.
         vgg_weights: Path of a torchvision vgg16 state dict; None for ImageNet's where they are in torchvision's
             cache, else random ones.
+        force: Replace files of other origin in ``out`` that have the names of the demo's.
 
     Returns:
         The table and what to know about it, for the terminal.
 
     Raises:
-        MclirError: An argument out of range, or a training that failed.
+        MclirError: An argument out of range, ``out`` holds files of other origin, or a training failed.
     """
     from mclir_basicsr.plugin import register
 
@@ -57,6 +66,7 @@ def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_w
 
     began = time.monotonic()
     out = out.resolve()
+    _refuse_foreign(out, force)
     iters = iters or ITERS
     weights, meaning = _choose_weights(vgg_weights)
     write_pairs(out / 'photographs')
@@ -98,6 +108,14 @@ def demo(out: Path, *, iters: int | None = None, seeds: int | None = None, vgg_w
     pictures = load_pictures(runs, out / 'photographs/held-out/lq', out / 'photographs/held-out/gt')
     page = write_report(runs, out, pictures, notes)
     return '\n'.join(['', table(runs), '', *notes, '', f'{page} ({time.monotonic() - began:.0f} s)'])
+
+
+def _refuse_foreign(out: Path, force: bool) -> None:
+    """Refuse to write over what no demo wrote; over an earlier demo one may."""
+    first = out / 'baseline.yml'
+    ours = first.is_file() and first.read_bytes().startswith(b'# Written by `mclir demo`')
+    names = ('photographs', 'baseline.yml', 'report.html', 'report.png')
+    refuse_to_replace((out / name for name in names), '--out', force=force, ours=ours)
 
 
 def _choose_weights(given: str | None) -> tuple[str, str]:
@@ -163,7 +181,12 @@ def _train(options: Path, iters: int) -> Path:
     last: deque[str] = deque(maxlen=15)
     with (
         subprocess.Popen(
-            command, cwd=options.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=options.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
         ) as process,
         tqdm(total=iters, desc=options.stem, unit='iteration', dynamic_ncols=True) as bar,
     ):

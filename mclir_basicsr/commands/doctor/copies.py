@@ -104,5 +104,9 @@ def _find_basicsr() -> Path | None:
 
 def _basicsr_version(home: Path) -> str:
     file = home / 'version.py'
-    match = re.search(r"__version__ = '(.+)'", file.read_text(encoding='utf-8')) if file.is_file() else None
+    match = (
+        re.search(r"__version__ = '(.+)'", file.read_text(encoding='utf-8', errors='replace'))
+        if file.is_file()
+        else None
+    )
     return match[1] if match else 'unknown version'

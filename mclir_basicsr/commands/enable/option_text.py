@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
+from mclir_basicsr.options.yaml_file import refuse_doubled_keys
 
 
 class OptionText:
@@ -35,6 +36,7 @@ class OptionText:
         if self.lines and self.lines[-1] == self.lines[-1].rstrip('\r\n'):
             self.lines[-1] += self.newline
         root = _compose(''.join(self.lines), str(path))
+        refuse_doubled_keys(str(path), root)
         if not isinstance(root, MappingNode):
             raise MclirError(f'{path} is no option file of BasicSR: it has no keys.')
         self.root = self._plain_block(root)

@@ -1,14 +1,11 @@
 """The keys of an option file that are ours: names, types, defaults and bounds, checked before anything is built.
 
-BasicSR's own keys are left to BasicSR. ``docs/options.md`` is :func:`reference_page` of what stands here.
+What BasicSR reads stands in known.py. ``docs/options.md`` is page.py's reference of what stands here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -17,23 +14,12 @@ from pydantic import (
     Field,
     StrictBool,
     Tag,
-    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from mclir_basicsr.errors import MclirError, did_you_mean
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
-
-# What BasicSR 1.4.2 reads in the blocks that it shares with us.
-BASICSR_KEYS = {
-    'train': {
-        'ema_decay', 'optim_g', 'optim_d', 'scheduler', 'total_iter', 'warmup_iter', 'pixel_opt', 'perceptual_opt',
-        'gan_opt', 'ldl_opt', 'net_d_iters', 'net_d_init_iters', 'fix_flow', 'flow_lr_mul',
-    },
-    'val': {'val_freq', 'save_img', 'suffix', 'metrics', 'pbar'},
-}  # fmt: skip
 
 
 def _number(value: Any) -> Any:
@@ -53,14 +39,11 @@ Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[Whole, Field(gt=0)]
-_TAGS = ('number', 'list')  # the discriminator's, in the paths of faults
+TAGS = ('number', 'list')  # the discriminator's, in the paths of faults
 ShareOrShares = Annotated[
-    Annotated[Share, Tag(_TAGS[0])] | Annotated[list[Share], Tag(_TAGS[1])],
-    Discriminator(lambda value: _TAGS[isinstance(value, list)]),
+    Annotated[Share, Tag(TAGS[0])] | Annotated[list[Share], Tag(TAGS[1])],
+    Discriminator(lambda value: TAGS[isinstance(value, list)]),
 ]
-
-
-_OF_FORKS = {'complie'}  # the reference's option files have it, and nothing ever read it
 
 
 class _Keys(BaseModel):
@@ -202,6 +185,9 @@ class ValOptions(_Keys):
     )
     tile: TileOptions | None = Field(None, description='restore in overlapping tiles, e.g. {size: 128, overlap: 32}')
     self_ensemble: StrictBool = Field(False, description='mean over the 8 flips and transpositions')
+    at_start: StrictBool | None = Field(
+        None, description='validate before the first iteration too; default: where there is a pretrained network'
+    )
 
 
 class OwnOptions(_Keys):
@@ -211,154 +197,10 @@ class OwnOptions(_Keys):
     val: ValOptions
 
 
-def parse_file(path: Path) -> dict[str, Any]:
-    """Parse an option file with YAML's safe loader.
-
-    Raises:
-        MclirError: There is no such file, or it is no YAML mapping; the message has line and column.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise MclirError(f'There is no option file {path} that can be read ({error.strerror}).') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MclirError(f'{path} is no YAML: {error}') from error
-    if not isinstance(content, dict):
-        held = 'nothing' if content is None else type(content).__name__
-        raise MclirError(f'{path} is no option file: it holds {held} instead of "key: value" lines.')
-    return content
-
-
-def force(opt: dict[str, Any], entries: Sequence[str]) -> dict[str, Any]:
-    """Change values as BasicSR's ``--force_yml train:ema_decay=0.99`` does.
-
-    Raises:
-        MclirError: An entry is not of this form, names a block that is not there, or has a value that is no YAML.
-    """
-    for entry in entries:
-        path, is_given, value = entry.partition('=')
-        *blocks, key = path.strip().split(':')
-        block: Any = opt
-        for name in blocks:
-            block = block.get(name) if isinstance(block, dict) else None
-        if not is_given or not isinstance(block, dict):
-            raise MclirError(f'--force_yml {entry}: write block:key=value, with blocks that the option file has.')
-        try:
-            block[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise MclirError(f'--force_yml {entry}: the value is no YAML: {error}') from error
-    return opt
-
-
-def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
-    """Check our keys of a parsed option file.
-
-    Args:
-        opt: The whole option file as BasicSR parsed it.
-
-    Returns:
-        The typed options, and a warning for each key of ``train`` and ``val`` that neither BasicSR nor we read.
-
-    Raises:
-        MclirError: One message with every fault: unknown keys with the nearest valid ones, wrong types, impossible
-            values, and keys of ``train`` or ``val`` that look like a misspelling of ours.
-    """
-    faults, warnings, own = [], [], {}
-    for block, struct in (('train', TrainOptions), ('val', ValOptions)):
-        given = opt.get(block) or {}
-        own[block] = {key: value for key, value in given.items() if key in struct.model_fields}
-        for key in sorted(map(str, given.keys() - struct.model_fields.keys() - BASICSR_KEYS[block])):
-            question = did_you_mean(key, struct.model_fields, most=1, cutoff=0.7)
-            if question and key not in _OF_FORKS:
-                faults.append(f'{block}.{key}: unknown key; {question}')
-            else:
-                warnings.append(f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.')
-    try:
-        options = OwnOptions.model_validate(own)
-    except ValidationError as error:
-        faults += _explain(error)
-    else:
-        best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
-        every, save = options.train.accumulate, (opt.get('logger') or {}).get('save_checkpoint_freq')
-        if isinstance(save, (int, float)) and save % every:
-            faults.append(
-                f'train.accumulate: logger.save_checkpoint_freq must be a multiple of {every}, but is {save}.'
-            )
-        if best is not None and best not in metrics:
-            faults.append(f'train.keep.best: {best} is none of val.metrics, which are {", ".join(metrics) or "empty"}.')
-    if faults:
-        raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
-    return options, warnings
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        path, message = (
-            '.'.join(str(key) for key in fault['loc'] if key not in _TAGS),
-            fault['msg'].removeprefix('Value error, '),
-        )
-        if fault['type'] == 'extra_forbidden':
-            valid = _struct_at(fault['loc'][:-1]).model_fields
-            question = did_you_mean(str(fault['loc'][-1]), valid, most=1, cutoff=0.5)
-            yield f'{path}: unknown key; ' + (question or f'valid keys are {", ".join(valid)}.')
-        elif fault['type'] in ('value_error', 'missing'):
-            yield f'{path}: {message}'
-        else:
-            yield f'{path}: {message}, but it is {shown(fault["input"])}'
-
-
-def is_number_in_text(value: Any) -> bool:
-    """Whether YAML 1.1 read a number as text: 1e-3 (for !!float 1e-3), or one in quotes."""
-    try:
-        return isinstance(value, str) and isfinite(float(value))
-    except ValueError:
-        return False
-
-
-def shown(value: Any) -> str:
-    """A value that is not what it should be, for a message; a number in text says how it is written."""
-    if not is_number_in_text(value):
-        return repr(value)
-    return f'{value!r}, text to YAML: write {f"!!float {value}" if "e" in value.lower() else value} without quotes'
-
-
-def _struct_at(path: tuple[Any, ...]) -> type[BaseModel]:
-    struct: type[BaseModel] = OwnOptions
-    for key in path:
-        struct = _struct_of(struct, key) or struct
-    return struct
-
-
-def _struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
+def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The struct under a key of a struct; None where it holds a plain value."""
     annotation = struct.model_fields[key].annotation
     for kind in (annotation, *getattr(annotation, '__args__', ())):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
     return None
-
-
-def reference_page() -> str:
-    """The reference of our option keys, in Markdown."""
-    lines = [
-        '# Option file: the keys of mclir_basicsr',
-        '',
-        "Everything else is BasicSR's own. Made from `options.py`.",
-    ]
-    blocks: list[tuple[str, type[BaseModel]]] = [('train', TrainOptions), ('val', ValOptions)]
-    for path, struct in blocks:
-        lines += ['', f'## {path}', '', struct.__doc__ or '', '', '| key | default | what |', '|---|---|---|']
-        for key, field in struct.model_fields.items():
-            inner = _struct_of(struct, key)
-            if inner is not None:
-                blocks.append((f'{path}.{key}', inner))
-            default = '(required)' if field.is_required() else f'`{_yaml(key, field.default)}`'
-            lines.append(f'| `{key}` | {default} | {field.description} |')
-    return '\n'.join(lines) + '\n'
-
-
-def _yaml(key: str, value: Any) -> str:
-    if value is None:
-        return {'per_step': 'all', 'pad_multiple': 'auto'}.get(key, '~')
-    if isinstance(value, dict):
-        return '{' + ', '.join(f'{k}: {v}' for k, v in value.items()) + '}'
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,44 @@
+"""The flags of ``mclir train`` and ``mclir test``: ours, and what must be known of BasicSR's before it reads them."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from mclir_basicsr.errors import MclirError
+
+_LAUNCHERS = {'pytorch': ('torchrun', 'RANK'), 'slurm': ('srun', 'SLURM_PROCID')}  # started by, which sets
+
+
+def own_flags(flags: list[str]) -> tuple[list[str], Path, bool]:
+    """BasicSR's flags, the folder in which it is to make ``experiments`` and ``results``, and whether not to try."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('--root', type=Path, default=Path())
+    parser.add_argument('--fast', action='store_true')
+    own, theirs = parser.parse_known_args(flags)
+    if not own.root.is_dir():
+        raise MclirError(f'--root {own.root} is no folder.')
+    return theirs, own.root.absolute(), own.fast
+
+
+def option_file(flags: list[str]) -> dict[str, Any] | None:
+    """Parse the option file as BasicSR's flags change it; None where they name none, which BasicSR reports."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('-opt', type=Path)
+    parser.add_argument('--force_yml', nargs='+', default=[])
+    parser.add_argument('--launcher')
+    known = parser.parse_known_args(flags)[0]
+    if known.opt is None:
+        return None
+    if known.launcher in _LAUNCHERS:
+        starter, variable = _LAUNCHERS[known.launcher]
+        if variable not in os.environ:
+            raise MclirError(f'--launcher {known.launcher}: start it by {starter}, which sets {variable}.')
+    from mclir_basicsr.options import force, parse_file
+
+    return force(parse_file(known.opt), known.force_yml)
+
+
+def is_first_rank() -> bool:
+    """Of the processes that torchrun or SLURM start, one is enough to examine the option file."""
+    return os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) == '0'
