@@ -92,6 +92,15 @@ def test_negatives_take_no_memory_for_each_image(monkeypatch, capsys):
     assert all(int(cell) > 0 for row in rows for cell in row[6:9])
 
 
+def test_the_coverage_of_intervals(monkeypatch, capsys):
+    intervals = benchmark('interval_coverage', ['--count', 200], monkeypatch)
+    intervals.main()
+    once, looked, odd = capsys.readouterr().out.split('\n\n')[1:4]
+    assert (len(once.splitlines()), len(looked.splitlines()), len(odd.splitlines())) == (10, 25, 10)
+    means = [float(line.split()[5]) for line in once.splitlines()[1:]]
+    assert all(93 <= mean <= 97 for mean in means)
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

@@ -17,6 +17,14 @@ REGISTERED = (
     'import basicsr; from basicsr.utils.registry import *; '
     "print('HistoryModel' in MODEL_REGISTRY, 'SPNLoss' in LOSS_REGISTRY)"
 )
+# What is no module must be installed too: the demo's templates and the VGG weights, with their licence.
+DATA_FILES = """
+from importlib.resources import files
+from mclir_basicsr.losses.oxford import FILE, load_oxford
+assert 'CC BY 4.0' in FILE.with_suffix('.txt').read_text()
+demo = files('mclir_basicsr.commands.demo')
+print(*sorted(file.name for file in demo.iterdir() if file.name.endswith('.yml')), len(load_oxford()[1]))
+"""
 
 
 class Environment:
@@ -77,6 +85,8 @@ def test_a_stock_basicsr_finds_the_plugin_until_it_is_uninstalled(installed, tmp
     assert 'mclir' not in result.stderr
     result = run(installed.bin / 'mclir', '--version', cwd=tmp_path)
     assert result.stdout.startswith('mclir_basicsr 0.'), result.stderr
+    result = run(installed.python, '-c', DATA_FILES, cwd=tmp_path)
+    assert result.stdout == 'options.yml spn.yml 14\n', result.stderr
 
 
 MODULES = "import sys; print(sorted(m for m in sys.modules if not m.startswith('__editable__')))"

@@ -18,7 +18,7 @@ from mclir_basicsr.check.trial_validation import sentence, validate
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import imagenet_file
 
-_BATCH = 2  # batch norm needs more than one sample
+BATCH = 2  # batch norm needs more than one sample
 _SECONDS = 60.0  # behind which no further val set is begun
 
 
@@ -41,7 +41,7 @@ def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str
         MclirError: Something failed; the message says what and where to change it.
     """
     start, on_gpu = time.monotonic(), opt['num_gpu'] != 0 and torch.cuda.is_available()
-    options = _as_run(opt, experiment, on_gpu)
+    options = as_run(opt, experiment, on_gpu)
     try:
         said = _try(options, start)
     except Exception as error:
@@ -51,8 +51,14 @@ def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str
     return [f'Tried on the {"GPU" if on_gpu else "CPU"}, in {time.monotonic() - start:.1f} s: {said}']
 
 
-def _as_run(opt: Mapping[str, Any], experiment: Path, on_gpu: bool) -> dict[str, Any]:
-    """The options as BasicSR's parser completes them for one process, with small steps."""
+def as_run(opt: Mapping[str, Any], experiment: Path, on_gpu: bool) -> dict[str, Any]:
+    """The options as BasicSR's parser completes them for one process, with small steps.
+
+    Args:
+        opt: The option file as parsed.
+        experiment: Folder of the experiment, which need not be there.
+        on_gpu: Whether the model goes onto a GPU.
+    """
     options = deepcopy(dict(opt))
     options |= {'num_gpu': int(on_gpu), 'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1}
     options['auto_resume'], options['manual_seed'] = False, opt.get('manual_seed') or 0
@@ -72,11 +78,11 @@ def _as_run(opt: Mapping[str, Any], experiment: Path, on_gpu: bool) -> dict[str,
 
 def _try(options: dict[str, Any], start: float) -> str:
     batch = _batch(options)
-    model = _model(options)
+    model = build(options)
     _compiler(options, model.device)
     if _takes_pairs(model):
         _network(model, batch)
-    _step(model, batch)
+    step(model, batch)
     said = [f'a training batch of {_shapes(batch)}']
     faults = []
     for phase in options['datasets']:
@@ -101,14 +107,22 @@ def _batch(options: Mapping[str, Any]) -> Any:
     block = options['datasets']['train']
     data = build_dataset(block)
     try:
-        return default_collate([data[i % len(data)] for i in range(min(_BATCH, block['batch_size_per_gpu']))])
+        return default_collate([data[i % len(data)] for i in range(min(BATCH, block['batch_size_per_gpu']))])
     except MclirError:
         raise
     except Exception as error:  # samples of different sizes, say, and whatever a data set raises
         raise MclirError(f'datasets.train: no batch can be made of its samples: {sentence(error)}') from error
 
 
-def _model(options: dict[str, Any]) -> Any:
+def build(options: dict[str, Any]) -> Any:
+    """The model of the run.
+
+    Args:
+        options: As :func:`as_run` makes them.
+
+    Raises:
+        MclirError: It cannot be built; the message says why.
+    """
     from basicsr.models import build_model
 
     try:
@@ -174,8 +188,16 @@ def _network(model: Any, batch: Any) -> None:
         )
 
 
-def _step(model: Any, batch: Any) -> None:
-    """One iteration as BasicSR's loop makes it."""
+def step(model: Any, batch: Any) -> None:
+    """One iteration as BasicSR's loop makes it.
+
+    Args:
+        model: Of the run.
+        batch: Of its training set.
+
+    Raises:
+        MclirError: It fails; the message says what and where to change it.
+    """
     try:
         model.feed_data(batch)
         model.update_learning_rate(1, warmup_iter=model.opt['train'].get('warmup_iter', -1))

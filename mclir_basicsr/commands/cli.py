@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mclir_basicsr import __version__
-from mclir_basicsr.commands import pipeline_flags, prepare_arguments
+from mclir_basicsr.commands import evaluate_arguments, pipeline_flags, prepare_arguments, study_arguments
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
 
@@ -95,7 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         '--out', type=Path, default=Path('demo'), metavar='DIR', help='folder to write to (default: demo)'
     )
-    demo.add_argument('--vgg-weights', default=None, metavar='FILE', help='torchvision vgg16 state dict')
+    demo.add_argument(
+        '--vgg-weights',
+        default=None,
+        metavar='W',
+        help='imagenet, oxford, random, or a torchvision vgg16 state dict (default: imagenet where it is in the cache, '
+        'else oxford)',
+    )
     _add_force(demo, 'replace files in DIR that no demo wrote')
     demo.set_defaults(run=_demo)
 
@@ -104,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument('-o', '--out', type=Path, default=Path('comparison'), metavar='DIR', help='folder to write to')
     _add_force(compare, 'replace a report.html or report.png in DIR that is not of compare')
     compare.set_defaults(run=_compare)
+
+    evaluate_arguments.add_parser(commands).set_defaults(run=_evaluate)
+    study_arguments.add_parser(commands).set_defaults(run=_study)
 
     doctor = commands.add_parser('doctor', help='examine the installation, say what to do about each fault')
     doctor.set_defaults(run=_doctor)
@@ -129,6 +138,7 @@ def _pipeline(name: str, flags: list[str]) -> int:
             notes = check(opt, root, auto_resume='--auto_resume' in flags, here=True, fast=fast)
             start.note_examined(opt)
         else:
+            pipeline_flags.refuse_training_file(opt)
             notes = check_test(opt, root)
         _say(*notes)
     sys.argv = [f'mclir {name}', *flags]
@@ -200,6 +210,16 @@ def _compare(options: argparse.Namespace) -> int:
     ours = page.is_file() and b'<footer>mclir_basicsr' in page.read_bytes()
     refuse_to_replace([page, picture], '-o', force=options.force, ours=ours)
     _say(compare(options.folders, options.out))
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    _say(evaluate_arguments.run(options))
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    _say(study_arguments.run(options))
     return 0
 
 

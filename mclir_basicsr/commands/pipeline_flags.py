@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ def own_flags(flags: list[str]) -> tuple[list[str], Path, bool]:
     if not own.root.is_dir():
         raise MclirError(f'--root {own.root} is no folder.')
     return theirs, own.root.absolute(), own.fast
+
+
+def refuse_training_file(opt: Mapping[str, Any]) -> None:
+    """Stop a test of the option file of a training, whose network is the one that the training begins with.
+
+    Raises:
+        MclirError: It is one; its figures would be taken for those of the trained network.
+    """
+    if 'train' in opt:
+        name = opt.get('name')
+        raise MclirError(
+            f'This is a training option file: test would score the network from before the training under the name '
+            f'{name}. For the trained one: mclir evaluate experiments/{name}'
+        )
 
 
 def option_file(flags: list[str]) -> dict[str, Any] | None:

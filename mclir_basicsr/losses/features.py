@@ -10,6 +10,7 @@ from torchvision import models
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
+from mclir_basicsr.losses.oxford import check_oxford, load_oxford
 
 logger = logging.getLogger('basicsr')
 
@@ -42,14 +43,14 @@ def vgg_layers(vgg_type: str) -> dict[str, nn.Module]:
     return layers
 
 
-def check_layers(vgg_type: str, names: Iterable[str]) -> dict[str, nn.Module]:
-    """Make sure that a vgg has these layers.
+def check_layers(vgg_type: str, names: Iterable[str], weights: str = 'imagenet') -> dict[str, nn.Module]:
+    """Make sure that a vgg has these layers, and the weights, where they are ``oxford``, too.
 
     Returns:
         All of its layers, see :func:`vgg_layers`.
 
     Raises:
-        MclirError: It has not, or there are no names; the message lists the layers that it has.
+        MclirError: They have not, or there are no names; the message lists the layers that the vgg has.
     """
     valid, names = vgg_layers(vgg_type), list(names)
     unknown = sorted(set(names) - set(valid))
@@ -59,6 +60,8 @@ def check_layers(vgg_type: str, names: Iterable[str]) -> dict[str, nn.Module]:
             if names
             else 'layer_weights is empty: name at least one layer'
         )
+    if weights == 'oxford':
+        check_oxford(vgg_type, names, valid)
     return valid
 
 
@@ -70,8 +73,9 @@ class VGGFeatures(nn.Module):
         vgg_type: Any vgg of torchvision, e.g. ``vgg16`` or ``vgg19_bn``.
         use_input_norm: Normalise RGB in [0, 1] with the ImageNet statistics first.
         range_norm: Map input from [-1, 1] to [0, 1] first.
-        weights: ``imagenet`` (torchvision's own download and cache), the path of a torchvision vgg state dict, or
-            ``random`` (torchvision's initialisation from ``seed``; for trying things out).
+        weights: ``imagenet`` (torchvision's own download and cache), ``oxford`` (ships with the package, no download;
+            vgg16 up to relu3_3), the path of a torchvision vgg state dict, or ``random`` (torchvision's initialisation
+            from ``seed``; for trying things out).
         seed: Seed of ``random`` weights; the same seed gives the same weights whatever was drawn before.
 
     Raises:
@@ -98,7 +102,7 @@ class VGGFeatures(nn.Module):
         self.layers = frozenset(layers)
         self.use_input_norm = use_input_norm
         self.range_norm = range_norm
-        parts = check_layers(vgg_type, self.layers)
+        parts = check_layers(vgg_type, self.layers, weights)
         names = list(parts)
         names = names[: max(names.index(name) for name in self.layers) + 1]
         features = _load(nn.Sequential(*(parts[name] for name in names)), vgg_type, weights, seed)
@@ -135,7 +139,10 @@ def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn
     """Give meta-device features their weights; keys of the classifier are left unread."""
     if weights == 'random':
         return _randomise(features, vgg_type, seed)
-    source, state = _imagenet(vgg_type) if weights == 'imagenet' else _from_file(Path(weights).expanduser())
+    if weights == 'oxford':
+        source, state = load_oxford()
+    else:
+        source, state = _imagenet(vgg_type) if weights == 'imagenet' else _from_file(Path(weights).expanduser())
     wanted = features.state_dict().keys()
     # batches-tracked counters came with torch 0.4.1; older published files lack them and eval mode ignores them
     missing = [key for key in wanted if f'features.{key}' not in state and not key.endswith('num_batches_tracked')]
@@ -157,7 +164,7 @@ def _load(features: nn.Sequential, vgg_type: str, weights: str, seed: int) -> nn
 def _randomise(features: nn.Sequential, vgg_type: str, seed: int) -> nn.Sequential:
     logger.warning(
         f'{vgg_type} has random weights (seed {seed}): good for trying things out, not for results. '
-        'Take weights imagenet for those.'
+        'Take weights imagenet or oxford for those.'
     )
     features.to_empty(device='cpu')
     generator = torch.Generator().manual_seed(seed)
@@ -183,14 +190,16 @@ def _imagenet(vgg_type: str) -> tuple[str, dict[str, Tensor]]:
     except Exception as error:  # no network, a proxy, a full disk, a wrong hash: the way out is the same
         raise MclirError(
             f'No ImageNet weights for {vgg_type}: {file} is not there and could not be downloaded ({error}). '
-            f'Fetch {weights.url} on a machine with a network and put it at that path, or give as '
-            'weights (train.spn_opt.weights of an option file) where you keep it, or random (trying out only).'
+            'Give as weights (train.spn_opt.weights of an option file) oxford, which ships with this package: real '
+            f'features of vgg16 up to relu3_3. Or fetch {weights.url} on a machine with a network and put it at that '
+            'path, or give as weights where you keep it, or random (trying out only).'
         ) from error
 
 
 def _from_file(file: Path) -> tuple[str, dict[str, Tensor]]:
     if not file.is_file():
         raise MclirError(
-            f'weights: there is no file {file}. Give the path of a torchvision vgg state dict, imagenet or random.'
+            f'weights: there is no file {file}. '
+            'Give the path of a torchvision vgg state dict, imagenet, oxford or random.'
         )
     return str(file), checkpoint.load(file, 'weights')

@@ -72,7 +72,7 @@ class SPNLoss(nn.Module):
         criterion: ``l1``, ``l2`` or ``fro``.
         use_input_norm: Normalise images in [0, 1] with the ImageNet statistics.
         range_norm: The images are in [-1, 1].
-        weights: ``imagenet``, the path of a torchvision vgg state dict, or ``random``.
+        weights: ``imagenet``, ``oxford``, the path of a torchvision vgg state dict, or ``random``.
         seed: Seed of random weights.
         margin: Distance, of one negative, beyond which the output is pushed no further; None for no bound, as in the
             paper.

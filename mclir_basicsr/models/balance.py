@@ -2,6 +2,8 @@
 
 import math
 
+from mclir_basicsr.models.lazy import Lazy
+
 _SHARE = 0.2  # of a new measurement in the mean
 _STEP = 2.0  # a measurement counts as this factor of change at most
 _EVERY = 50  # iterations between measurements, each of which waits for the GPU
@@ -29,9 +31,9 @@ class Balance:
         self.ratio, self.weight = ratio, weight
         self._mean: float | None = None
 
-    def is_due(self, iteration: int) -> bool:
-        """Whether this iteration is to measure."""
-        return self._mean is None or iteration % _EVERY == 0
+    def is_due(self, iteration: int, lazy: Lazy) -> bool:
+        """Whether this iteration, at which the term acts, is to measure."""
+        return self._mean is None or lazy.has_multiple(iteration, _EVERY)
 
     def measured(self, ratio: float) -> None:
         """Change λ after a measurement of ``spn_ratio``, the mean over ranks.

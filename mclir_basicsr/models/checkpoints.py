@@ -123,7 +123,7 @@ class CheckpointModel(ValidationModel):
             MclirError: The state is damaged, of another network or of other ``train`` settings, or its iteration lies
                 within an optimizer step.
         """
-        from_file = settings.takes_file(self.opt)
+        from_file = self.own.path.resume_settings == 'file'
         _refuse(training_state.faults(resume_state, self._expected(from_file)))
         iteration, every = resume_state['iter'], self.own.train.accumulate
         if iteration % every:

@@ -1,7 +1,6 @@
 """What a run is made of, known from its options alone: before its model, its folders and its log file are made."""
 
 import logging
-from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -9,8 +8,7 @@ from basicsr.models.base_model import BaseModel
 from basicsr.utils import logger
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from mclir_basicsr.models import settings
-from mclir_basicsr.options import read_options
+from mclir_basicsr.options import HistoryOptions, read_options
 from mclir_basicsr.run.random_streams import sample_stream
 from mclir_basicsr.run.training_state import Expected
 from mclir_basicsr.stand_in import stand_in
@@ -27,7 +25,6 @@ def expected(kind: type, opt: dict[str, Any]) -> Expected | None:
         What a state to resume must fit; None where the options do not allow to make it, of which the model will tell.
     """
     model: Any = object.__new__(kind)
-    from_file = settings.takes_file(opt)
     said = logging.getLogger('basicsr')
     try:
         # BasicSR sets its logger up at the first use, and to the run's log file only then: it must not see this one.
@@ -41,12 +38,12 @@ def expected(kind: type, opt: dict[str, Any]) -> Expected | None:
             model.net_g = ARCH_REGISTRY.get(network.pop('type'))(**deepcopy(network))
             model.setup_optimizers()
             model.setup_schedulers()
-            negatives = _negatives(opt)
+            own = read_options(opt)[0]
     except Exception:  # whatever a network or an optimizer raises on its arguments
         return None
-    return Expected(model.optimizers, None if from_file else model.schedulers, model.net_g, negatives)
+    schedulers = None if own.path.resume_settings == 'file' else model.schedulers
+    return Expected(model.optimizers, schedulers, model.net_g, _negatives(own.train.history))
 
 
-def _negatives(opt: Mapping[str, Any]) -> int:
-    history = read_options(opt)[0].train.history
+def _negatives(history: HistoryOptions | None) -> int:
     return 0 if history is None else history.negatives or len(history.interval or ())

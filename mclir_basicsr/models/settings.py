@@ -14,9 +14,6 @@ from torch.optim import Optimizer
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.run.optimizer_state import IMPLEMENTATION, shown
 
-KEY = 'resume_settings'  # in path; BasicSR makes a folder of each key there whose name holds nothing like "resume"
-CHOICES = ('state', 'file')
-
 # What a schedule moves, so that it differs between any two moments.
 _MOVING = {'last_epoch', 'verbose', 'T_cur', 'T_i', 'base_lrs'}
 _CYCLED = {'betas', 'momentum'}
@@ -34,21 +31,6 @@ class Difference(NamedTuple):
     key: str
     file: Any
     state: Any
-
-
-def takes_file(opt: Mapping[str, Any]) -> bool:
-    """Whether ``path.resume_settings`` asks for the settings of the option file.
-
-    Raises:
-        MclirError: It is neither ``state`` nor ``file``.
-    """
-    choice = opt['path'].get(KEY) or CHOICES[0]
-    if choice not in CHOICES:
-        raise MclirError(
-            f'path.{KEY} must be state (the values with which the state was saved, the default) or file (those of this '
-            f'option file), but it is {choice!r}.'
-        )
-    return bool(choice == 'file')
 
 
 def differences(
@@ -156,7 +138,7 @@ def report(found: Sequence[Difference], iteration: int, *, from_file: bool, lr: 
     if from_file:
         changed = ', '.join(f'{each.key} {each.file} (state: {each.state})' for each in found) or 'nothing differs'
         return (
-            f'path.{KEY}: file takes optimizer and schedule from the option file: {changed}. The averages of the '
+            f'path.resume_settings: file takes optimizer and schedule from the option file: {changed}. The averages of the '
             f'optimizer are kept; the schedule stands where it leads to at iteration {iteration}, lr '
             f'{", ".join(f"{rate:.3g}" for rate in lr)}.'
         )
@@ -165,5 +147,5 @@ def report(found: Sequence[Difference], iteration: int, *, from_file: bool, lr: 
     kept = ', '.join(f'{each.key} {each.state} (option file: {each.file})' for each in found)
     return (
         f'The state of iteration {iteration} goes on with its own settings, not with those of the option file: {kept}. '
-        f'path.{KEY}: file takes those of the option file. (All other keys are taken from the option file.)'
+        f'path.resume_settings: file takes those of the option file. (All other keys are taken from the option file.)'
     )

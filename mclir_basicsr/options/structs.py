@@ -62,16 +62,23 @@ class SPNOptions(_Keys):
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
     use_input_norm: StrictBool = Field(True, description='normalise images with the ImageNet statistics')
     range_norm: StrictBool = Field(False, description='images are in [-1, 1]')
-    weights: str = Field('imagenet', description='imagenet, the path of a torchvision vgg state dict, or random')
+    weights: str = Field(
+        'imagenet', description='imagenet, oxford (vgg16 up to relu3_3, ships with the package), the path of a '
+        'torchvision vgg state dict, or random'
+    )  # fmt: skip
     seed: Whole = Field(0, description='seed of random weights')
     margin: Positive | None = Field(None, description='push no further from a negative beyond this distance')
+    every: Count = Field(
+        1,
+        description='the term, and the negatives behind it, at every n-th optimizer step only, with n times the weight',
+    )
     balance: Positive | None = Field(
-        None, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.05'
+        None, description='in place of loss_weight: λ follows, so that `spn_ratio` stays here, e.g. 0.02'
     )
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'SPNOptions':
-        check_layers(self.vgg_type, self.layer_weights)
+        check_layers(self.vgg_type, self.layer_weights, self.weights)
         return self
 
     @model_validator(mode='after')
@@ -190,11 +197,21 @@ class ValOptions(_Keys):
     )
 
 
+class PathOptions(_Keys):
+    """Keys beside BasicSR's own."""
+
+    # BasicSR makes a folder of each key of path that it does not know, unless its name holds "resume" or the like.
+    resume_settings: Literal['state', 'file'] = Field(
+        'state', description='a resumed run takes optim_g and scheduler from the state, or from this option file'
+    )
+
+
 class OwnOptions(_Keys):
     """All of ours in one option file."""
 
     train: TrainOptions
     val: ValOptions
+    path: PathOptions = PathOptions()
 
 
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:

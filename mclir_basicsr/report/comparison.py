@@ -87,10 +87,10 @@ def _compared(label: str, runs: list[Run], baseline: str, others: list[Run]) -> 
     phrases = {key: _phrase(key, *values) for key, values in different.items()}
     obstacles = [phrase for key, phrase in phrases.items() if is_obstacle(key)]
     if (mine := _ends(runs)) != (theirs := _ends(others)) and mine and theirs:
-        obstacles.append(f'iteration of the figures {_numbers(mine)} against {_numbers(theirs)}')
+        obstacles.append(f'iteration of the figures {_numbers(mine)} vs. {_numbers(theirs)}')
     keys = _keys(runs, others)
     if not set(keys[0]) & set(keys[1]):
-        obstacles.append(f'seeds (manual_seed) {_seeds(runs)} against {_seeds(others)}, none in common to pair by')
+        obstacles.append(f'seeds (manual_seed) {_seeds(runs)} vs. {_seeds(others)}, none in common to pair by')
     arms = _arms({baseline: dict(zip(keys[1], others, strict=False)), label: dict(zip(keys[0], runs, strict=False))})
     found = () if obstacles else tuple(gains(arms))
     names = ({(dataset, metric) for dataset, metrics in arm.items() for metric in metrics} for arm in arms.values())
@@ -107,7 +107,7 @@ def _compared(label: str, runs: list[Run], baseline: str, others: list[Run]) -> 
 
 def _phrase(key: str, mine: str | None, theirs: str | None) -> str:
     name = 'start (path.pretrain_network_g)' if key == 'path.pretrain_network_g' else key
-    return f'{name} {mine or "none"} against {theirs or "none"}'
+    return f'{name} {mine or "none"} vs. {theirs or "none"}'
 
 
 def _common(runs: list[Run]) -> str:

@@ -10,6 +10,7 @@ _TIME = re.compile(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}', re.MULTILINE)
 _OPTIONS = re.compile(r'INFO: \n((?:  .*\n)+)')  # as BasicSR's dict2str prints them
 _OPTION = re.compile(r'^((?:  )+)(\S.*?):(\[| .*)$')
 _START = re.compile(r'INFO: Start training from epoch: \d+, iter: (\d+)')
+_AT_START = re.compile('INFO: Validating before the first iteration')  # HistoryModel with val.at_start
 _END = re.compile('INFO: End of training')
 _TRAINING = re.compile(r'INFO: \[.{0,5}\.\.\]\[epoch: *\d+, iter: *([\d,]+), lr:\([^)]*\)\] (?:\[eta: .*?\)\] )?(.*)')
 _TRAINING_VALUE = re.compile(r'([^\s:]+): (-?\d\.\d{4}e[+-]\d+|-?inf|nan)(?=\s|$)')
@@ -64,6 +65,8 @@ def read_log(text: str) -> Log:
             dataset, iteration = clock.validation(match[1])
             metrics = log.validation[dataset]
             log.reached = max(log.reached, iteration)
+        elif _AT_START.search(line):
+            clock.at_start = True
         elif _END.search(line):
             clock.ended = True
         log.reached = max(log.reached, clock.iteration)
@@ -95,10 +98,13 @@ def _contradict(logs: list[Log]) -> bool:
 
 def read_options(text: str) -> dict[str, Any]:
     """The options at the head of a log, as they were in force (the copy of the file knows no --force_yml)."""
-    block = _OPTIONS.search(text)
+    blocks = (lines.splitlines() for lines in _OPTIONS.findall(text))
+    lines: list[str] = next(
+        (lines for lines in blocks if _OPTION.match(lines[0])), []
+    )  # the first is BasicSR's name in letters
     options: dict[str, Any] = {}
     open_blocks = [options]
-    for line in block[1].splitlines() if block else ():
+    for line in lines:
         if not (match := _OPTION.match(line)):
             continue
         level = len(match[1]) // 2
@@ -136,6 +142,7 @@ class _Clock:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.ended = False
+        self.at_start = False
         self.iteration = 0  # of the last line that names one
         self._start = 0
         self._frequency = _whole(block(options, 'val').get('val_freq'))
@@ -161,6 +168,9 @@ class _Clock:
     def _now(self, dataset: str) -> int:
         if self.ended:
             return self._total or self.iteration  # BasicSR itself names one beyond total_iter here
+        if self.at_start and dataset not in self._last:
+            self._last[dataset] = self._start
+            return self._start
         if not self._frequency:
             return self.iteration
         last = self._last.get(dataset, self._start // self._frequency * self._frequency)

@@ -4,17 +4,18 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
 from mclir_basicsr import __version__
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
-from mclir_basicsr.report.comparison import with_repetitions
+from mclir_basicsr.report.comparison import comparisons, with_repetitions
 from mclir_basicsr.report.curves import curve_sections
 from mclir_basicsr.report.grid import picture_section
 from mclir_basicsr.report.layout import compose, text_section
-from mclir_basicsr.report.pictures import Picture, load_pictures
+from mclir_basicsr.report.pictures import Picture, explain_pictures, load_pictures
 from mclir_basicsr.report.runs import Run, read_run
 from mclir_basicsr.report.table import Block, blocks, legend, table
 
@@ -23,9 +24,11 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #8886; }
-th:first-child { text-align: left; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9375rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid #8886; }
+th:first-child { text-align: left; overflow-wrap: anywhere; min-width: 6rem; }
+.part { display: inline-block; white-space: nowrap; }
+li, .how { overflow-wrap: anywhere; }
 thead th { border-bottom: 2px solid #888; }
 tbody th { font-weight: 600; }
 img { max-width: 100%; background: #fff; border-radius: 8px; }
@@ -52,7 +55,8 @@ def compare(folders: Sequence[Path], out: Path) -> str:
     names = [path.name for path in paths]
     labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
     runs = with_repetitions([read_run(folder, label) for folder, label in zip(folders, labels, strict=True)])
-    page = write_report(runs, out, load_pictures(runs))
+    pictures = load_pictures(runs)
+    page = write_report(runs, out, pictures, [*explain_pictures(runs, pictures), *_other_options(runs)])
     return f'{table(runs)}\n\nCurves and pictures: {page}'
 
 
@@ -84,13 +88,31 @@ def write_report(
     try:
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        contents = {'report.png': compose([text_section(table(runs)), *figures]), 'report.html': page.encode()}
+        contents = {
+            'report.png': compose([text_section(_wrapped(table(runs))), *figures]),
+            'report.html': page.encode(),
+        }
         for name, content in contents.items():
             with whole_file(out / name) as file:
                 file.write(content)
     except OSError as error:
         raise MclirError(f'Cannot write the report to {out}: {error}. Give another folder.') from error
     return out / 'report.html'
+
+
+def _wrapped(text: str) -> str:
+    """A table whose last paragraph, the legend, has lines that do not make the whole small."""
+    tables, gap, notes = text.rpartition('\n\n')
+    return f'{tables}{gap}' + '\n'.join(fill(line, 120) for line in notes.splitlines())
+
+
+def _other_options(runs: Sequence[Run]) -> list[str]:
+    """In what else the runs differ, for those that are comparable."""
+    return [
+        f'{one.label} and {one.baseline} differ in: {"; ".join(one.differences)}.'
+        for one in comparisons(runs)
+        if one.differences and not one.obstacles
+    ]
 
 
 def _warnings(runs: Sequence[Run]) -> list[str]:
@@ -121,7 +143,15 @@ def _page(title: str, runs: Sequence[Run], notes: Sequence[str], png: bytes) -> 
 def _table(block: Block) -> str:
     head = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in block.head)
     rows = ''.join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>\n'
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{_parts(cell)}</td>" for cell in row[1:])}</tr>\n'
         for row in block.rows
     )
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'
+
+
+def _parts(cell: str) -> str:
+    """A cell whose figures stay whole where it needs a second line: "27.1 ± 0.2", "+0.01 (0.00 to 0.02)"."""
+    first, space, rest = cell.partition(' ')
+    if not space:
+        return escape(cell)
+    return f'<span class="part">{escape(first)}</span> <span class="part">{escape(rest)}</span>'

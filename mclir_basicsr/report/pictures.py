@@ -10,6 +10,7 @@ from PIL import Image
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.report.comparison import group
 from mclir_basicsr.report.runs import Run
+from mclir_basicsr.report.sources import Sources, find_sources
 
 
 @dataclass(frozen=True)
@@ -66,30 +67,66 @@ class Picture:
 
 
 def load_pictures(runs: Sequence[Run], lq: Path | None = None, gt: Path | None = None, limit: int = 6) -> list[Picture]:
-    """The last validation images of the runs, of each label's first run.
+    """The last validation images of the runs, of each label's first run, with lq and gt where they are at hand.
 
     Args:
         runs: The runs, the baseline first.
-        lq: Folder of the degraded images, whose names without suffix are those of the validation images.
-        gt: Folder of the ground truth, named alike.
+        lq: Folder of the degraded images, whose names without suffix are those of the validation images. Default: as
+            the options of the first run say.
+        gt: Folder of the ground truth, named alike. Default: likewise.
         limit: How many pictures at most, >= 1; the first in order of name. Images that not every run has (of those
             that have any), or has in another size, are passed over.
 
     Raises:
         MclirError: An image cannot be read.
     """
-    sources = {label: members[0].images for label, members in group(runs).items() if members[0].images}
-    names = sorted(set.intersection(*(set(images) for images in sources.values()))) if sources else []
-    inputs, truths = ({file.stem: file for file in folder.iterdir()} if folder else {} for folder in (lq, gt))
+    saved = _saved(runs)
+    names = sorted(set.intersection(*(set(images) for images in saved.values()))) if saved else []
+    known = find_sources(runs[0].options) if runs else Sources()
+    inputs, truths = (
+        {file.stem: file for file in folder.iterdir()} if folder else files
+        for folder, files in ((lq, known.lq), (gt, known.gt))
+    )
     pictures: list[Picture] = []
     for name in names:
-        results = {label: _read(images[name]) for label, images in sources.items()}
+        results = {label: _read(images[name]) for label, images in saved.items()}
         if len({image.shape for image in results.values()}) == 1:
-            known = [_read(files[name]) if name in files else None for files in (inputs, truths)]
-            pictures.append(Picture(name, results, *known))
+            size = next(iter(results.values())).shape[:2]
+            truth = _read(truths[name]) if name in truths else None
+            fits = truth is not None and (np.array(truth.shape[:2]) >= size).all()
+            pictures.append(
+                Picture(name, results, _read(inputs[name]) if name in inputs else None, truth if fits else None)
+            )
         if len(pictures) == limit:
             break
     return pictures
+
+
+def explain_pictures(runs: Sequence[Run], pictures: Sequence[Picture]) -> list[str]:
+    """Why there are no pictures, or why they lack lq or gt; nothing where nothing lacks.
+
+    Args:
+        runs: The runs, the baseline first.
+        pictures: What :func:`load_pictures` made of them.
+    """
+    saved = _saved(runs)
+    without = [label for label in group(runs) if label not in saved]
+    notes = []
+    if without:
+        notes.append(f'No pictures of {", ".join(without)}: no validation image was saved (val.save_img: true does).')
+    elif not pictures:
+        notes.append('No pictures: of no name and size did all runs save an image.')
+    lacks = [kind for kind in ('lq', 'gt') if any(getattr(picture, kind) is None for picture in pictures)]
+    if lacks:
+        missing = find_sources(runs[0].options).missing or ['no file of that name and size']
+        psnr_too = ' and PSNR' if 'gt' in lacks else ''
+        notes.append(f'Pictures without {" and ".join(lacks)}{psnr_too}: {"; ".join(missing)}.')
+    return notes
+
+
+def _saved(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
+    """Validation images of each label's first run, of those that saved any."""
+    return {label: members[0].images for label, members in group(runs).items() if members[0].images}
 
 
 def _read(file: Path) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.files.figures import Figure, read_figures
 from mclir_basicsr.report.log import Log, Points, block, in_order, read_log
+from mclir_basicsr.run import figures
 
 Series = list[tuple[int, float]]
 """Values of one name, (iteration, value), by rising iteration; a value may be nan or infinite."""
@@ -82,7 +82,7 @@ def read_run(folder: Path, label: str | None = None) -> Run:
         _last_images(folder / 'visualization'),
         frozenset(name for name in metrics if block(metrics, name).get('better') == 'lower'),
         options,
-        _last_figures(read_figures(folder), validation),
+        _last_figures(list(figures.read(folder)), validation),
     )
 
 
@@ -113,11 +113,11 @@ def _series(values: Points) -> dict[str, Series]:
 
 
 def _last_figures(
-    figures: list[Figure], validation: dict[str, dict[str, Series]]
+    noted: list[figures.Figure], validation: dict[str, dict[str, Series]]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Of each data set the figures of the last validation in the logs; a later line replaces an earlier one."""
     ends = {dataset: max(series[-1][0] for series in metrics.values()) for dataset, metrics in validation.items()}
-    last = [one for one in figures if one.iteration == ends.get(one.dataset)]
+    last = [one for one in noted if one.iteration == ends.get(one.dataset)]
     averaged = {one.dataset for one in last if one.weights == 'params_ema'}
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for one in last:

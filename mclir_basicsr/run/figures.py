@@ -1,6 +1,7 @@
 """Validation figures of each image, kept beside a run: ``metrics.jsonl`` in the experiment's folder."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +30,22 @@ class Figure(NamedTuple):
 
 
 def append(folder: Path, figures: Iterable[Figure]) -> None:
-    """Add the figures of a validation; a kill leaves whole lines, but for the last, which :func:`read` passes over."""
-    text = ''.join(json.dumps(figure._asdict()) + '\n' for figure in figures)
-    with (folder / FIGURES).open('a', encoding='utf-8') as file:
-        file.write(text)
+    """Add the figures of a validation, on disk when this returns.
+
+    A figure that is there already is not written again: BasicSR validates twice after the last iteration. A kill leaves
+    whole lines, but for the last, which :func:`read` passes over and the next call takes off.
+    """
+    path = folder / FIGURES
+    path.touch()
+    with path.open('r+b') as file:
+        before = file.read()
+        file.seek(before.rfind(b'\n') + 1)
+        file.truncate()
+        lines = [(json.dumps(figure._asdict()) + '\n').encode() for figure in figures]
+        known = set(before.splitlines(keepends=True))
+        file.write(b''.join(line for line in lines if line not in known))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def drop_after(folder: Path, iteration: int) -> None:

@@ -47,16 +47,21 @@ def _remedy(gain: Gain, width: float | None) -> str:
     goal = width if width is not None else _one_digit(max(abs(gain.interval.gain), gain.interval.half_width / 4))
     needed = seeds_needed(gain.differences, goal, gain.alpha)
     if needed is not None:
-        return f'about {needed:,} seeds would be needed for ±{goal:g}'
+        return f'about {needed:,} seeds would be needed for ±{_plain(goal)}'
     least = narrowest(gain.differences, gain.alpha)
     open_ = f'these {gain.interval.images} leave ±{least:.{decimals(least)}f} open at any number of seeds'
-    return f'for ±{goal:g} it takes more images; {open_}'
+    return f'for ±{_plain(goal)} it takes more images; {open_}'
 
 
 def _one_digit(value: float) -> float:
     """Rounded down to one digit, e.g. 0.0136 to 0.01."""
     place = 10.0 ** math.floor(math.log10(value))
     return float(f'{math.floor(value / place) * place:.0e}')
+
+
+def _plain(value: float) -> str:
+    """Without an exponent and without zeros at the end."""
+    return f'{value:.8f}'.rstrip('0').rstrip('.')
 
 
 def _unit(metric: str) -> str:

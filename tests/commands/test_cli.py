@@ -161,6 +161,20 @@ def test_check_lists_every_fault_and_train_does_so_first(option_file, tmp_path):
     assert not (tmp_path / 'experiments').exists()
 
 
+def test_test_refuses_the_option_file_of_a_training(option_file, tmp_path):
+    """It would score the network from before the training under the name of the run, or the training set as a test."""
+    file = option_file()
+    opt = yaml.safe_load(file.read_text())
+    opt['datasets']['test'] = opt['datasets'].pop('val')
+    renamed = tmp_path / 'renamed.yml'
+    renamed.write_text(yaml.safe_dump(opt))
+    for each in (file, renamed):
+        result = mclir('test', '-opt', each, cwd=tmp_path)
+        assert result.returncode == 2
+        assert 'mclir evaluate experiments/tiny' in result.stderr
+    assert not (tmp_path / 'results').exists()
+
+
 def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
     file = option_file()
     assert mclir('train', '-opt', file, cwd=tmp_path).returncode == 0
@@ -217,7 +231,7 @@ def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_pa
     )
     script = tmp_path / 'ranks.py'
     script.write_text(TELLING_RANK)
-    command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train')
+    command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train', '--fast')
     result = run(sys.executable, *command, '-opt', file, '--launcher', 'pytorch', cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     first, second = ((tmp_path / f'rank{rank}').read_text() for rank in (0, 1))

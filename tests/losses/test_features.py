@@ -6,8 +6,10 @@ import pytest
 import torch
 import torchvision
 from basicsr.archs.vgg_arch import NAMES, insert_bn
+from conftest import golden
 
-from mclir_basicsr.losses import features
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.losses import features, oxford
 from mclir_basicsr.losses.features import VGG_TYPES, VGGFeatures, vgg_layers
 
 
@@ -88,7 +90,13 @@ def test_no_weights_offline(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'download_url_to_file', offline)
     with pytest.raises(ValueError, match='could not be downloaded') as error:
         VGGFeatures(['relu1_1'])
-    for part in (str(tmp_path / 'checkpoints' / 'vgg16-397923af.pth'), 'https://', 'spn_opt.weights', 'random'):
+    for part in (
+        str(tmp_path / 'checkpoints' / 'vgg16-397923af.pth'),
+        'https://',
+        'spn_opt.weights',
+        'oxford',
+        'random',
+    ):
         assert part in str(error.value)
 
 
@@ -118,3 +126,41 @@ def test_messages_name_the_argument_and_no_key_of_an_option_file(tmp_path, caplo
         VGGFeatures(['relu1_1'], weights='random')
     assert 'weights imagenet' in caplog.text
     assert 'spn_opt' not in caplog.text
+
+
+def test_oxford_features_are_those_of_the_weights_in_full_precision(monkeypatch):
+    """Half precision costs 3e-4; golden numbers of three photographs, made with fp32 weights by torchvision's vgg16."""
+    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', None)  # no download
+    arrays, meta = golden('oxford_features')
+    vgg = VGGFeatures(meta['steps'], weights='oxford')
+    assert all(parameter.dtype == torch.float32 for parameter in vgg.parameters())
+    found = vgg(torch.from_numpy(arrays['images']).permute(0, 3, 1, 2) / 255)  # (3, 3, 24, 24)
+    for name, step in meta['steps'].items():
+        assert 0.5 < found[name].mean() < 3  # they are scaled to 1 over whole photographs
+        for ours, theirs in zip(found[name][..., ::step, ::step], torch.from_numpy(arrays[name]), strict=True):
+            assert (ours - theirs).norm() < 1e-3 * theirs.norm(), name
+
+
+@pytest.mark.parametrize(
+    ('vgg_type', 'layer', 'said'),
+    [
+        ('vgg16', 'conv4_1', 'layer_weights asks for conv4_1'),
+        ('vgg19', 'relu1_1', 'vgg_type is vgg19'),
+        ('vgg16_bn', 'relu5_3', 'vgg_type is vgg16_bn'),
+    ],
+)
+def test_what_the_oxford_weights_do_not_have(vgg_type, layer, said):
+    with pytest.raises(MclirError, match=f'weights: oxford is vgg16 up to relu3_3, but {said}'):
+        VGGFeatures(['relu1_1', layer], vgg_type, weights='oxford')
+
+
+def test_oxford_weights_that_are_damaged_or_missing(tmp_path, monkeypatch):
+    content = bytearray(oxford.FILE.read_bytes())
+    content[-1] ^= 1
+    file = tmp_path / 'vgg16_oxford.safetensors'
+    monkeypatch.setattr(oxford, 'FILE', file)
+    with pytest.raises(MclirError, match=r'cannot be read.*Install the package again'):
+        VGGFeatures(['relu1_1'], weights='oxford')
+    file.write_bytes(content)
+    with pytest.raises(MclirError, match='is damaged, its SHA-256 is not the one'):
+        VGGFeatures(['relu1_1'], weights='oxford')

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mclir_basicsr.models.balance import Balance
+from mclir_basicsr.models.lazy import Lazy
 
 
 @given(st.floats(1e-3, 10), st.floats(1e-6, 1e3))
@@ -40,10 +41,10 @@ def test_what_tells_nothing_changes_nothing(ratio):
     balance = Balance(0.1, 1e-3)
     balance.measured(ratio)
     assert balance.weight == 1e-3
-    assert balance.is_due(7)
+    assert balance.is_due(7, Lazy(1, 1))
     balance.measured(1.0)
-    assert not balance.is_due(7)
-    assert balance.is_due(100)
+    assert not balance.is_due(7, Lazy(1, 1))
+    assert balance.is_due(100, Lazy(1, 1))
 
 
 def test_a_resumed_balance_goes_on():

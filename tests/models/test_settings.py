@@ -112,7 +112,7 @@ def test_a_schedule_of_the_file_that_has_ended_is_refused(resume):
 
 
 def test_a_word_that_is_neither_is_refused(resume):
-    with pytest.raises(MclirError, match=r"path\.resume_settings must be state .* or file .*, but it is 'new'"):
+    with pytest.raises(MclirError, match=r"path\.resume_settings: Input should be 'state' or 'file', but it is 'new'"):
         resume({}, {}, 'new')
 
 

@@ -150,6 +150,10 @@ def test_all_faults_come_in_one_message():
         (BOTH | {'history': {'policy': 'adaptive', 'negatives': 2, 'interval': [1, 2]}}, 'and no interval'),
         (BOTH | {'spn_opt': {'vgg_type': 'vgg17'}}, "vgg_type must be one of vgg11, .* but is 'vgg17'"),
         (BOTH | {'spn_opt': {'layer_weights': {'relu9_1': 1}}}, 'vgg16 has no layer relu9_1'),
+        (
+            BOTH | {'spn_opt': {'weights': 'oxford', 'vgg_type': 'vgg19'}},
+            'train.spn_opt: weights: oxford is vgg16 up to',
+        ),
         (BOTH | {'spn_opt': {'layer_weights': {}}}, 'layer_weights: Dictionary should have at least 1 item'),
         (BOTH | {'spn_opt': {'loss_weight': float('nan')}}, 'loss_weight: Input should be a finite number'),
         (BOTH | {'spn_opt': []}, 'train.spn_opt: Input should be a valid dictionary'),

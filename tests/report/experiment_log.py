@@ -18,6 +18,15 @@ def head(val_freq=5000, total_iter=20000, start=0):
     )
 
 
+def real_head(opt, start=0):
+    """The same as BasicSR itself writes it, for an option dict."""
+    from basicsr.utils import get_env_info
+    from basicsr.utils.options import dict2str
+
+    began = f'{STAMP}Start training from epoch: 0, iter: {start}\n'
+    return f'{STAMP}{get_env_info()}\n{STAMP}{dict2str(opt)}\n{began}'
+
+
 def training(iteration, **values):
     """A line of MessageLogger."""
     text = ''.join(f'{name}: {value:.4e} ' for name, value in values.items())

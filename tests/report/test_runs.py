@@ -8,7 +8,7 @@ import pytest
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import MessageLogger
 from basicsr.utils.options import dict2str
-from experiment_log import END, STAMP, head, noise, training, validation, write_image, write_log
+from experiment_log import END, STAMP, head, noise, real_head, training, validation, write_image, write_log
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -150,3 +150,75 @@ def test_folder_without_a_run_is_named(tmp_path):
     write_log(tmp_path, head())
     with pytest.raises(MclirError, match=f'{tmp_path.name}: train_some_20260102_030405.log hold.* no training line'):
         read_run(tmp_path)
+
+
+def at(text, time):
+    """A log whose lines bear times of the form 03:04."""
+    return text.replace('03:04:05', f'{time}:05')
+
+
+def psnr_of(folder):
+    return read_run(folder).validation['Set5']['psnr']
+
+
+def test_a_clock_set_back_between_two_starts_loses_no_validation(tmp_path):
+    """Killed at 130, resumed at 100 an hour earlier by the clock."""
+    early = [head(50), *(validation('Set5', psnr=i) for i in (50, 100)), training(130, l_pix=1)]
+    late = [head(50, start=100), training(140, l_pix=2), validation('Set5', psnr=3), training(190, l_pix=2)]
+    write_log(tmp_path, at(''.join(early), '02:50'), time='20260102_025005')
+    write_log(tmp_path, at(''.join(late), '02:10'), time='20260102_021005')
+    assert psnr_of(tmp_path) == [(50, 50), (100, 100), (150, 3)]
+    assert read_run(tmp_path).training['l_pix'] == [(140, 2), (190, 2)]
+
+
+def test_a_clock_set_back_between_the_second_and_the_third_start(tmp_path):
+    for start, first, last in ((0, '02:10', '02:40'), (100, '02:50', '02:58'), (200, '02:20', '02:45')):
+        text = at(head(100, start=start), first) + at(training(start + 99, l_pix=start), last)
+        write_log(
+            tmp_path, text + at(validation('Set5', psnr=start), last), time=f'20260102_{first.replace(":", "")}05'
+        )
+    assert psnr_of(tmp_path) == [(100, 0), (200, 100), (300, 200)]
+
+
+def test_logs_in_order_stay_so_where_a_run_went_back(tmp_path):
+    """By hand from an earlier state: what came after it was given up, though it went further."""
+    for start, reached, time in ((0, 200, '01:00'), (200, 400, '02:00'), (100, 250, '03:00')):
+        lines = [
+            at(head(50, start=start), time),
+            *(at(validation('Set5', psnr=start), time),) * ((reached - start) // 50),
+        ]
+        write_log(tmp_path, *lines, time=f'20260102_{time.replace(":", "")}05')
+    assert psnr_of(tmp_path) == [(50, 0), (100, 0), (150, 100), (200, 100), (250, 100)]
+
+
+def test_a_log_whose_predecessors_are_lost_is_read(tmp_path):
+    write_log(tmp_path, head(100, start=500), training(599, l_pix=1), validation('Set5', psnr=3))
+    assert psnr_of(tmp_path) == [(600, 3)]
+
+
+def test_val_sets_of_one_name_are_told_apart_by_their_keys(tmp_path):
+    """Once 12 iterations of a run of 6."""
+    opt = {
+        'name': 'some',
+        'datasets': {
+            'train': {'name': 'X'},
+            **{key: {'name': 'Set5'} for key in ('val', 'val_2')},
+            'val_3': {'name': 'B'},
+        },
+        'train': {'total_iter': 6},
+        'val': {'val_freq': 2},
+    }
+    rounds = [validation('Set5', psnr=i) + validation('Set5', psnr=-i) + validation('B', psnr=0) for i in (2, 4, 6)]
+    write_log(tmp_path, real_head(opt), *rounds, END, rounds[-1])
+    found = read_run(tmp_path).validation
+    assert found['Set5 (val)']['psnr'] == [(2, 2), (4, 4), (6, 6)]
+    assert found['Set5 (val_2)']['psnr'] == [(2, -2), (4, -4), (6, -6)]
+    assert found['B']['psnr'] == [(2, 0), (4, 0), (6, 0)]
+
+
+def test_the_validation_before_the_first_iteration_is_at_iteration_0(tmp_path):
+    began = f'{STAMP}Validating before the first iteration.\n{STAMP}Model [X] says something.\n'
+    sets = [validation('Set5', psnr=i) + validation('B', psnr=i) for i in (0, 1, 2)]
+    write_log(tmp_path, head(10, 20), began, *sets[:2], training(15, l_pix=1), sets[2], END, sets[2])
+    expected = [(0, 0), (10, 1), (20, 2)]
+    assert psnr_of(tmp_path) == read_run(tmp_path).validation['B']['psnr'] == expected

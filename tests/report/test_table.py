@@ -47,9 +47,7 @@ def test_repetitions_become_mean_and_deviation():
 def test_unequal_numbers_of_repetitions_without_known_seeds_cannot_be_paired():
     text = table([run('plain', [(9, 26.0)]), run('plain', [(9, 27.0)]), run('spn', [(9, 27.0)])])
     assert cells(text, 'spn')[0] == ['spn', '9', '27.0000', '27.0000 @ 9']
-    assert (
-        'spn and plain are not comparable: seeds (manual_seed) unknown against unknown, unknown, none in common' in text
-    )
+    assert 'spn and plain are not comparable: seeds (manual_seed) unknown vs. unknown, unknown, none in common' in text
 
 
 def test_lower_is_better():

@@ -1,9 +1,13 @@
 """Figures of each image beside a run."""
 
 import json
+import math
 
 from conftest import run
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mclir_basicsr.report import read_run
 from mclir_basicsr.run import figures
 from mclir_basicsr.run.figures import Figure
 
@@ -68,6 +72,28 @@ def test_a_run_writes_every_image_at_start_and_at_each_validation(tmp_path, opti
     log = next((other / 'experiments' / 'second').glob('train_*.log')).read_text()
     end = figures.of_iteration(other / 'experiments' / 'second', 3)['held-out']['psnr']
     assert f'# psnr: {sum(end.values()) / 2:.4f}' in log
+    in_log = read_run(other / 'experiments' / 'second').validation['held-out']['psnr']
+    assert [iteration for iteration, _ in in_log] == [0, 2, 3]
     before = figures.of_iteration(tmp_path / 'experiments' / 'first', 1)
     at_start = figures.of_iteration(other / 'experiments' / 'second', 0)
     assert at_start == before, 'the same network'
+
+
+def test_a_figure_measured_twice_is_there_once(tmp_path):
+    """BasicSR validates at the last iteration and once more after it."""
+    for _ in range(2):
+        figures.append(tmp_path, [Figure(5, 'Set5', 'a', {'psnr': math.nan}, 'params')])
+    assert len(list(figures.read(tmp_path))) == 1
+
+
+@given(length=st.integers(0, 190))
+def test_a_kill_leaves_whole_lines(tmp_path_factory, length):
+    """Wherever the write was cut: reading takes the whole lines, and the next to append goes on behind them."""
+    folder = tmp_path_factory.mktemp('run')
+    two = [Figure(5, 'Set5', 'a', {'psnr': 37.5}, 'params'), Figure(10, 'Set5', 'a', {'psnr': 37.5}, 'params')]
+    figures.append(folder, two)
+    content = (folder / figures.FIGURES).read_bytes()[:length]
+    (folder / figures.FIGURES).write_bytes(content)
+    figures.append(folder, two[1:])
+    whole = two[: content.count(b'\n')]
+    assert list(figures.read(folder)) == (two if whole else two[1:])

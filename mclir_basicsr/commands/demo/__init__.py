@@ -15,21 +15,27 @@ from pathlib import Path
 from statistics import fmean
 from string import Template
 
-import torch
 import yaml
 from tqdm import tqdm
 
+from mclir_basicsr.check.spn_ratio import ratio_per_weight
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.files import checkpoint
 from mclir_basicsr.losses.features import imagenet_file
-from mclir_basicsr.losses.spn_loss import SPNLoss, gradient_ratio
+from mclir_basicsr.losses.spn_loss import SPNLoss
+from mclir_basicsr.losses.spn_weight import PUBLISHED_WEIGHT, RATIO, weight_for
+from mclir_basicsr.options import parse_file
 
 ITERS = 150
 BASELINE_ITERS = 400
 SEEDS = 3
 SECONDS = 200  # no repetition is begun that would end later, unless their number was asked for
-SPN_RATIO = 0.05  # norm of the SPN gradient over the reconstruction's that λ is chosen for
+_MEANINGS = {
+    'imagenet': 'Real features: VGG16 with the ImageNet weights of torchvision, as in the paper.',
+    'oxford': "Real features: VGG16 with the ImageNet weights of Oxford's Visual Geometry Group, which ship with this "
+    "package. The paper takes torchvision's.",
+    'random': 'VGG16 features with random weights: the figures show that all works, not what the paper gains.',
+}
 
 
 def demo(
@@ -46,8 +52,8 @@ def demo(
         out: Folder for photographs, option files, experiments, ``report.png`` and ``report.html``.
         iters: Iterations of each continuation; None for 150.
         seeds: Repetitions of each with other seeds; None for 3, or fewer on a slow machine.
-        vgg_weights: Path of a torchvision vgg16 state dict; None for ImageNet's where they are in torchvision's
-            cache, else random ones.
+        vgg_weights: ``imagenet``, ``oxford``, ``random`` or the path of a torchvision vgg16 state dict; None for
+            ImageNet's where they are in torchvision's cache, else those of Oxford, which ship with the package.
         force: Replace files of other origin in ``out`` that have the names of the demo's.
 
     Returns:
@@ -73,26 +79,20 @@ def demo(
     first = _write_options(out, 'baseline', BASELINE_ITERS, lr=1e-3, model_type='SRModel')
     baseline = _train(first, BASELINE_ITERS)
     pretrain = baseline / 'models' / 'net_g_latest.pth'
-    loss_weight = _balanced_weight(out / 'baseline.yml', pretrain, weights)
-    settings: dict[str, dict[str, object] | None] = {
-        'plain': None,
-        'SPN': {'loss_weight': loss_weight, 'weights': _quoted(weights)},
-    }
+    start = pretrain.relative_to(out)
+    spn: dict[str, object] = {'loss_weight': PUBLISHED_WEIGHT, 'weights': _quoted(weights)}
+    per_weight = _ratio_per_weight(_write_options(out, 'spn_seed0', iters, lr=5e-4, pretrain=start, spn=spn))
+    loss_weight = weight_for(RATIO, per_weight)
+    settings: dict[str, dict[str, object] | None] = {'plain': None, 'SPN': spn | {'loss_weight': loss_weight}}
 
     runs, loop_began = [], time.monotonic()
     for seed in range(seeds or SEEDS):
         now = time.monotonic()
         if seed and seeds is None and now - began + (now - loop_began) / seed > SECONDS:
             break
-        for label, spn in settings.items():
+        for label, added in settings.items():
             options = _write_options(
-                out,
-                f'{label.lower()}_seed{seed}',
-                iters,
-                lr=5e-4,
-                seed=seed,
-                pretrain=pretrain.relative_to(out),
-                spn=spn,
+                out, f'{label.lower()}_seed{seed}', iters, lr=5e-4, seed=seed, pretrain=start, spn=added
             )
             runs.append(read_run(_train(options, iters), label))
     ratios = [value for run in runs for _, value in run.training.get('spn_ratio', [])]
@@ -100,11 +100,12 @@ def demo(
         f'EDSR x2 (32 features, 4 blocks) after {BASELINE_ITERS} iterations on {", ".join(TRAIN)}, then {iters} more, '
         'plainly (HistoryModel without spn_opt and history) or with SPN, on the same batches in the same order; '
         f'figures on Y, border 2, of {" and ".join(HELD_OUT)}, which it has not seen.',
-        f'λ = {loss_weight:g}, chosen for a spn_ratio near {SPN_RATIO}; measured {fmean(ratios):.3f} (mean).',
+        f'λ = {loss_weight:g}, chosen for a spn_ratio near {RATIO}; measured {fmean(ratios):.3f} (mean). The published '
+        f'{PUBLISHED_WEIGHT:g} would give {PUBLISHED_WEIGHT * per_weight:.2g}.',
         meaning,
     ]
     if len(runs) > len(settings):
-        notes.append('Short runs differ by a few hundredths of a dB by chance: compare a gain with its spread.')
+        notes.append('Short runs differ by a few hundredths of a dB by chance: compare a gain with its interval.')
     pictures = load_pictures(runs, out / 'photographs/held-out/lq', out / 'photographs/held-out/gt')
     page = write_report(runs, out, pictures, notes)
     return '\n'.join(['', table(runs), '', *notes, '', f'{page} ({time.monotonic() - began:.0f} s)'])
@@ -120,18 +121,15 @@ def _refuse_foreign(out: Path, force: bool) -> None:
 
 def _choose_weights(given: str | None) -> tuple[str, str]:
     """Value of ``spn_opt.weights``, and what it means for the figures."""
-    if given is not None:
+    if given is None:
+        given = 'imagenet' if imagenet_file('vgg16').is_file() else 'oxford'
+    if given not in _MEANINGS:
         file = Path(given).expanduser().resolve()
         if not file.is_file():
-            raise MclirError(f'--vgg-weights: there is no file {file}.')
-        SPNLoss(weights=str(file))  # one that does not fit fails here, not after the first training
-        return str(file), f'VGG16 features from {file}.'
-    if imagenet_file('vgg16').is_file():
-        return 'imagenet', 'VGG16 features with ImageNet weights, as in the paper.'
-    return 'random', (
-        'VGG16 features with random weights, as ImageNet weights are not in the cache (see `mclir doctor`): '
-        'the figures show that all works, not what the paper gains.'
-    )
+            raise MclirError(f'--vgg-weights: there is no file {file}; it may also be {", ".join(_MEANINGS)}.')
+        given = str(file)
+    SPNLoss(weights=given)  # what cannot be had or does not fit fails here, not after the first training
+    return given, _MEANINGS.get(given, f'VGG16 features from {given}.')
 
 
 def _write_options(
@@ -163,7 +161,7 @@ def _write_options(
         'total_iter': iters,
         'val_freq': max(1, iters // 5),
         'print_freq': max(1, iters // 25),
-        'ratio': SPN_RATIO,
+        'ratio': RATIO,
     }
     file = out / f'{name}.yml'
     file.write_text(Template(text).substitute(values | (spn or {})), encoding='utf-8')
@@ -199,24 +197,10 @@ def _train(options: Path, iters: int) -> Path:
     return options.parent / 'experiments' / options.stem
 
 
-def _balanced_weight(options: Path, pretrain: Path, weights: str) -> float:
-    """The λ at which the SPN gradient at the output has SPN_RATIO times the norm of the pixel loss's, at the start."""
-    from basicsr.archs import build_network
-    from basicsr.data import build_dataset
-    from torch.nn import functional as F
-
-    from mclir_basicsr.history import ModelHistory
-    from mclir_basicsr.options import parse_file
-
+def _ratio_per_weight(options: Path) -> float:
+    """The ``spn_ratio`` that λ = 1 would give at the start; the paths of the option file are seen from its folder."""
     opt = parse_file(options)
-    torch.manual_seed(0)
-    net = build_network(opt['network_g'])
-    net.load_state_dict(checkpoint.load(pretrain, 'the baseline of the demo')['params'])
-    history = ModelHistory(net, (1, 1, 1, 1), fresh=lambda: build_network(opt['network_g']))
-    folders = {key: str(options.parent / opt['datasets']['train'][key]) for key in ('dataroot_gt', 'dataroot_lq')}
-    dataset = build_dataset(opt['datasets']['train'] | folders | {'phase': 'train', 'scale': opt['scale']})
-    batch = torch.utils.data.default_collate([dataset[i] for i in range(0, len(dataset), 4)])
-    output = net(batch['lq'])
-    spn = SPNLoss(loss_weight=1.0, weights=weights)(output, history(batch['lq']))
-    ratio = gradient_ratio(spn, F.l1_loss(output, batch['gt']), output).item()
-    return float(f'{SPN_RATIO / ratio:.1e}')
+    places = [(opt['datasets']['train'], key) for key in ('dataroot_gt', 'dataroot_lq')]
+    for block, key in [*places, (opt['path'], 'pretrain_network_g')]:
+        block[key] = str(options.parent / block[key])
+    return ratio_per_weight(opt)

@@ -1,0 +1,1 @@
+"""``mclir evaluate``: figures of trained networks."""

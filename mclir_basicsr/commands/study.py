@@ -1,0 +1,89 @@
+"""``mclir study``: does it help, and is that chance?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.study.definition import DEFAULT_ARMS, Arm, define
+from mclir_basicsr.study.folder import Folder
+from mclir_basicsr.study.looks import Looks
+from mclir_basicsr.study.results import Results, collect
+from mclir_basicsr.study.runs import run_all, slots
+from mclir_basicsr.study.statistics import LEVEL
+from mclir_basicsr.study.verdict import settled
+
+
+@dataclass(frozen=True)
+class Until:
+    """Going on seed by seed until the intervals are narrow enough.
+
+    Attributes:
+        width: Half of the width of an interval that settles a gain, > 0, in the unit of the metric.
+        metric: Whose gains must be settled, on every data set.
+        most: No more seeds than this.
+    """
+
+    width: float
+    metric: str
+    most: int
+
+
+def study(
+    option_file: Path,
+    out: Path,
+    *,
+    seeds: int = 3,
+    arms: Iterable[Arm] = DEFAULT_ARMS,
+    until: Until | None = None,
+    jobs: int | None = None,
+    time_ratio: float | None = None,
+) -> str:
+    """Train every arm with every seed, and compare them.
+
+    Args:
+        option_file: Of a HistoryModel, with ``val`` and metrics.
+        out: Folder for everything; given again, the study goes on there.
+        seeds: How many, from 0 on, >= 1; with ``until`` at first, >= 2.
+        arms: The first is the baseline.
+        until: Go on until settled; None for ``seeds`` alone.
+        jobs: Runs at a time; None for one per GPU, or one.
+        time_ratio: Of every arm with ``as_long_as``, in place of measuring it.
+
+    Returns:
+        Means and verdicts, for the terminal.
+
+    Raises:
+        MclirError: The file cannot be studied, or a run failed.
+        KeyboardInterrupt: After Ctrl+C, when every run is saved.
+    """
+    if seeds < 1 or (until is not None and not 2 <= seeds <= until.most):
+        raise MclirError(f'--seeds is {seeds}; it must be at least 1, and with --until from 2 to --max-seeds.')
+    if time_ratio is not None and not time_ratio > 0:
+        raise MclirError(f'--time-ratio must be above 0, but is {time_ratio}.')
+    places = slots(jobs)
+    folder = Folder(out, define(option_file, arms), time_ratio)
+    looks = Looks(seeds, until.most) if until is not None else None
+    for count in range(seeds, (until.most if until is not None else seeds) + 1):
+        _train(folder, range(count), places)
+        results = _look(folder, count, looks, until)
+        if until is None or all(settled(gain, until.width) for gain in results.gains if gain.metric == until.metric):
+            break
+    results.write(out, folder.described() | {'seeds': count})
+    return '\n'.join([*results.lines(), '', f'{out / "results.json"}, results.csv, results.tex'])
+
+
+def _train(folder: Folder, seeds: Sequence[int], places: Sequence[dict[str, str]]) -> None:
+    waiting = folder.unfinished(seeds)
+    if waiting:
+        total = len(seeds) * sum(folder.total_iters().values())
+        done = total - sum(job.total_iter for job in waiting)
+        with tqdm(total=total, initial=done, desc='study', unit='iteration', dynamic_ncols=True) as bar:
+            run_all(waiting, folder.root, places, bar)
+
+
+def _look(folder: Folder, count: int, looks: Looks | None, until: Until | None) -> Results:
+    alpha = looks.alpha(count) if looks is not None else 1 - LEVEL
+    return collect(folder.root, folder.total_iters(), range(count), alpha, until.width if until is not None else None)
