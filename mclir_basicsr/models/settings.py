@@ -138,8 +138,8 @@ def report(found: Sequence[Difference], iteration: int, *, from_file: bool, lr: 
     if from_file:
         changed = ', '.join(f'{each.key} {each.file} (state: {each.state})' for each in found) or 'nothing differs'
         return (
-            f'path.resume_settings: file takes optimizer and schedule from the option file: {changed}. The averages of the '
-            f'optimizer are kept; the schedule stands where it leads to at iteration {iteration}, lr '
+            f'path.resume_settings: file takes optimizer and schedule from the option file: {changed}. The averages of '
+            f'the optimizer are kept; the schedule stands where it leads to at iteration {iteration}, lr '
             f'{", ".join(f"{rate:.3g}" for rate in lr)}.'
         )
     if not found:

@@ -211,7 +211,7 @@ class OwnOptions(_Keys):
 
     train: TrainOptions
     val: ValOptions
-    path: PathOptions = PathOptions()
+    path: PathOptions
 
 
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
