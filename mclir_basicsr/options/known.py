@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mclir_basicsr.errors import did_you_mean
-from mclir_basicsr.options.structs import TrainOptions, ValOptions
+from mclir_basicsr.options.structs import PathOptions, TrainOptions, ValOptions
 
 # What BasicSR 1.4.2 reads of the option file of a HistoryModel, beside our keys.
 TOP = {
@@ -12,7 +12,6 @@ TOP = {
     'dist_params', 'find_unused_parameters',
 }  # fmt: skip
 PATH = {'pretrain_network_g', 'strict_load_g', 'param_key_g', 'resume_state', 'ignore_resume_networks'}
-_OUR_PATH = {'resume_settings'}
 TRAIN = {'ema_decay', 'optim_g', 'scheduler', 'total_iter', 'warmup_iter', 'pixel_opt', 'perceptual_opt'}
 VAL = {'val_freq', 'save_img', 'suffix', 'metrics', 'pbar'}
 LOGGER = {'print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'}
@@ -31,7 +30,7 @@ DATA_SETS = {
 _ADDED = {
     '': {'is_train', 'dist', 'rank', 'world_size', 'auto_resume', 'root_path'},
     'path': {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'},
-    'datasets': {'phase', 'scale', 'iterations_done', 'start_epoch'},
+    'datasets': {'phase', 'scale', 'position'},
 }
 # Of a discriminator, which HistoryModel does not have.
 _OF_A_GAN = {
@@ -126,7 +125,7 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
         yield Block('', opt, TOP)
         yield Block('train', train, TRAIN, {*TrainOptions.model_fields})
         yield Block('val', val, VAL, {*ValOptions.model_fields})
-        yield Block('path', path, PATH, _OUR_PATH)
+        yield Block('path', path, PATH, {*PathOptions.model_fields})
     else:
         nets = {key.removeprefix('network_') for key in map(str, opt) if key.startswith('network_')}
         of_nets = {f'{key}_{net}' for key in ('pretrain_network', 'strict_load', 'param_key') for net in nets}

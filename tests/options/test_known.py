@@ -26,7 +26,7 @@ def test_the_tiny_run_and_what_basicsrs_parser_adds_to_it_have_no_unread_key(opt
     opt = parse_file(option_file())
     opt |= {'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1, 'auto_resume': False, 'root_path': '/'}
     opt['path'] |= dict.fromkeys(('experiments_root', 'models', 'training_states', 'log', 'visualization'), '/x')
-    opt['datasets']['train'] |= {'phase': 'train', 'scale': 2, 'iterations_done': 0, 'start_epoch': 0}
+    opt['datasets']['train'] |= {'phase': 'train', 'scale': 2, 'position': None}
     opt['logger']['wandb'] = {'project': None, 'resume_id': None}
     assert unread_keys(opt, ours=True) == unread_keys(opt, ours=False) == ([], [])
 
