@@ -283,7 +283,7 @@ CASES = (
     Case('network of other channels', TRAIN, (put('network_g:num_in_ch', 1),), 'EDSR cannot take lq of datasets.train'),
     Case('color: y with three channels', TRAIN, (data(color='y'),), 'EDSR makes 1x3x32x32 of lq of datasets.train'),
     Case('metric that fails', TRAIN,
-         (edit(lambda opt: opt['datasets']['val'].update(color='y')),), 'calculate_psnr fails on 000.png of'),
+         (edit(lambda opt: opt['datasets']['val'].update(color='y')),), '(calculate_psnr) fails on pairs/lq/000.png'),
     # Checkpoints.
     Case('missing pretrained file', TRAIN, (put('path:pretrain_network_g', 'net.pth'),), 'there is no file net.pth'),
     Case('truncated pretrained file', TRAIN,
@@ -384,6 +384,7 @@ CASES = (
     Case('num_gpu without a GPU, SRModel', TRAIN, (put('num_gpu', 1), put('model_type', 'SRModel')), 'num_gpu is 1'),
     Case('Weights & Biases without TensorBoard', TRAIN, (put('logger:wandb', {'project': 'p'}),),
          'logger.wandb needs logger.use_tb_logger: true'),
+    Case('--fast for mclir test', f'{TEST} --fast', (of_testing,), '--fast is for train'),
     # Testing.
     Case('test: missing blocks', TEST, (of_testing, drop('network_g')), 'network_g'),
     Case('test: missing network', TEST, (of_testing, put('path:pretrain_network_g', 'gone.pth')), 'no file gone.pth'),
