@@ -327,7 +327,7 @@ CASES = (
     Case('damaged VGG weights', TRAIN, (write('vgg.pth', 'x'), put('train:spn_opt:weights', 'vgg.pth')), 'vgg.pth'),
     Case('damaged state and missing VGG weights', TRAIN,
          (write('a.state', 'x'), put('path:resume_state', 'a.state'), put('train:spn_opt:weights', 'vgg.pth')),
-         'imagenet or random.\n  path.resume_state: a.state'),
+         'oxford or random.\n  path.resume_state: a.state'),
     # Data.
     Case('missing folder of images', TRAIN, (data(dataroot_lq='gone'),), 'train.dataroot_lq: there is no gone'),
     Case('no folder named', CHECK, (drop('datasets:train:dataroot_lq'),), 'dataroot_lq'),
