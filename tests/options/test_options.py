@@ -25,8 +25,8 @@ from mclir_basicsr.options import (
 BOTH = {'spn_opt': {}, 'history': {}}
 
 
-def read(train=None, val=None):
-    return read_options({'train': train, 'val': val})[0]
+def read(train=None, val=None, path=None):
+    return read_options({'train': train, 'val': val, 'path': path})[0]
 
 
 def faults(train=None, val=None):
