@@ -9,9 +9,6 @@ Standard library only, and nothing heavy: every Python start pays for it.
 import os
 import sys
 
-# What we serve has these files, and a registry whose functions take a suffix: basicsr 1.4.2 and what is near it.
-_FILES = ('train.py', 'models/sr_model.py', 'data/paired_image_dataset.py', 'utils/options.py', 'utils/dist_util.py')
-
 TYPE_CHECKING = False  # see mclir_basicsr/__init__.py
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,22 +19,6 @@ def install() -> None:
     """Wait for ``import basicsr``."""
     if os.environ.get('MCLIR_AUTOLOAD') != '0' and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-
-
-def is_served(path: 'Any') -> bool:
-    """Whether a basicsr is one that the plugin can join, told by its files; nothing is imported.
-
-    Args:
-        path: Its ``__path__``: the folders of the package, the first of which counts; None for a module.
-    """
-    try:
-        from pathlib import Path  # not at the top: a Python start does not need it
-
-        home = Path(path[0])
-        takes_suffix = 'suffix=' in (home / 'utils' / 'registry.py').read_text(encoding='utf-8')
-        return takes_suffix and all((home / name).is_file() for name in _FILES)
-    except Exception:  # a bare folder, a zip file, whatever a finder of another package gives
-        return False
 
 
 class _Finder:
@@ -54,6 +35,8 @@ class _Finder:
             except Exception:  # Python asks the finder again after us, and tells the error where it comes from
                 return None
             if spec is not None:
+                from mclir_basicsr.served import is_served  # not at the top: a Python start does not need it
+
                 if spec.loader is not None and is_served(spec.submodule_search_locations):
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                 return spec

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from mclir_basicsr import autoload, compat
+from mclir_basicsr import compat
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.served import is_served
 
 _Entry = tuple[Any, Callable[..., Any]]  # a registry and a class
 
@@ -36,7 +37,7 @@ def _look_up() -> list[_Entry]:
     """Import BasicSR and our classes, and see whether the names that must be ours are free."""
     import basicsr  # the whole of it: its parts are complete only then
 
-    if not autoload.is_served(basicsr.__path__):
+    if not is_served(basicsr.__path__):
         raise MclirError(
             f'{basicsr.__path__[0]} is not BasicSR 1.4.2, but an older one or a part of it, as '
             'other projects bring. Use BasicSR itself (pip install basicsr==1.4.2) where that copy does not come first.'

@@ -9,8 +9,8 @@ import pytest
 from conftest import run
 
 import mclir_basicsr
-from mclir_basicsr import autoload
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.served import is_served
 
 STOCK = Path(basicsr.__file__).parent
 # Registry of BasicSR 1.3.2, which CodeFormer, NAFNet and DAT carry: its functions take no suffix.
@@ -77,12 +77,12 @@ def test_a_foreign_old_or_partial_basicsr_is_left_alone_in_silence(make, flags, 
 
 
 def test_the_basicsr_that_is_installed_is_served():
-    assert autoload.is_served(basicsr.__path__)
+    assert is_served(basicsr.__path__)
 
 
 @pytest.mark.parametrize('path', [None, [], [3], ['gone'], basicsr.utils.__path__])
 def test_a_path_of_any_kind_is_no_error(path):
-    assert not autoload.is_served(path)
+    assert not is_served(path)
 
 
 def test_register_refuses_an_old_basicsr_and_names_it(monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mclir_basicsr import autoload
+from mclir_basicsr import served
 from mclir_basicsr.commands import doctor
 from mclir_basicsr.commands.doctor import Finding, copies, loading, machine, packages
 from mclir_basicsr.commands.doctor.findings import way_out
@@ -229,7 +229,7 @@ def installed(monkeypatch, tmp_path):
             folder.mkdir(parents=True)
             (folder / 'utils').mkdir()
             (folder / 'utils' / 'registry.py').write_text('def get(self, name, suffix=None): ...')
-            for file in ('__init__.py', *autoload._FILES):
+            for file in ('__init__.py', *served.FILES):
                 (folder / file).parent.mkdir(exist_ok=True)
                 (folder / file).touch()
             (folder / 'version.py').write_text(f"__version__ = '{version}'\n")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
-from mclir_basicsr import autoload
 from mclir_basicsr.commands.doctor.findings import Finding
+from mclir_basicsr.served import is_served
 
 TESTED_BASICSR = '1.4.2'
 _NOT_SERVED = (
@@ -47,7 +47,7 @@ def basicsr() -> Iterator[Finding]:
         seen = f'not installed, only {here}' if (here / '__init__.py').is_file() else 'not installed'
         yield Finding('basicsr', seen, advice, fatal=True)
         return
-    if not autoload.is_served([str(home)]):
+    if not is_served([str(home)]):
         yield Finding('basicsr', f'{_basicsr_version(home)}, {home}, old or in parts', _NOT_SERVED, fatal=True)
         yield from _other_copies(home, here)
         return
