@@ -26,6 +26,7 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
+from basicsr.models.lr_scheduler import MultiStepRestartLR
 from basicsr.utils.logger import initialized_logger
 from conftest import EDSR
 
@@ -171,7 +172,7 @@ def state(**changes):
 
     def spoil(folder):
         optimizer = torch.optim.Adam(network(**changes).parameters())
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [4]).state_dict()
+        schedule = MultiStepRestartLR(optimizer, [4], gamma=0.5).state_dict()
         content = {'epoch': 0, 'iter': 1, 'optimizers': [optimizer.state_dict()], 'schedulers': [schedule]}
         torch.save(content, folder / 'a.state')
         (folder / 'experiments' / 'tiny' / 'models').mkdir(parents=True)
