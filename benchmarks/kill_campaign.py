@@ -75,7 +75,7 @@ def fork(work: Callable[[], int], log: Path) -> int:
     status = 70
     try:
         os.setsid()
-        with log.open('a') as file:
+        with log.open('a', encoding='utf-8') as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         status = work()
@@ -130,7 +130,7 @@ def write_options(file: Path, pairs: Path, name: str) -> None:
         },
         'logger': {'print_freq': 1, 'save_checkpoint_freq': SAVE_EVERY, 'use_tb_logger': False},
     }  # fmt: skip
-    file.write_text(yaml.safe_dump(opt))
+    file.write_text(yaml.safe_dump(opt), encoding='utf-8')
 
 
 def train(folder: Path, options: Path) -> Callable[[], int]:
@@ -172,7 +172,7 @@ def kill_somewhere(child: int, folder: Path, within: float, moments: random.Rand
 
 def logged(folder: Path) -> set[tuple[str, str]]:
     """Iteration and losses of every line in the logs of a run and its parts."""
-    text = '\n'.join(file.read_text() for file in folder.glob('experiments/run*/train_*.log'))
+    text = '\n'.join(file.read_text(encoding='utf-8') for file in folder.glob('experiments/run*/train_*.log'))
     return set(re.findall(r'iter: +(\d+), .*?(l_pix.*)', text))
 
 

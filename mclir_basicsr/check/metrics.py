@@ -1,6 +1,5 @@
 """The metrics of validation: whether they tell what they are asked for, and can be computed on the images."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,21 +16,15 @@ def metrics_of(opt: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: block for name, block in (at(opt, 'val.metrics') or {}).items() if isinstance(block, Mapping)}
 
 
-def comparing(opt: Mapping[str, Any]) -> list[str]:
-    """Names of the metrics that compare with gt, which are those that take ``img2``."""
-    from basicsr.utils.registry import METRIC_REGISTRY
-
-    kinds = {name: str(block.get('type')) for name, block in metrics_of(opt).items()}
-    return [
-        name
-        for name, kind in kinds.items()
-        if kind in METRIC_REGISTRY and 'img2' in inspect.signature(METRIC_REGISTRY.get(kind)).parameters
-    ]
-
-
 def without_gt(opt: Mapping[str, Any], phase: str) -> str:
     """What to say of a data set without gt; empty where no metric needs any."""
-    names = comparing(opt)
+    from basicsr.utils.registry import METRIC_REGISTRY
+
+    from mclir_basicsr.models.measuring import needs_gt
+
+    names = [
+        name for name, block in metrics_of(opt).items() if block.get('type') in METRIC_REGISTRY and needs_gt(block)
+    ]
     if not names:
         return ''
     kind = at(opt, f'datasets.{phase}.type')

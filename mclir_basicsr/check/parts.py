@@ -60,6 +60,7 @@ def names(opt: dict[str, Any]) -> list[str]:
     from basicsr.utils.registry import DATASET_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
     images = {'img': None, 'img2': None}
+    apart = {'type', 'better'} if opt['model_type'] == 'HistoryModel' else {'type'}  # which the metric is not given
     asked: list[tuple[str, Any, Any, Mapping[str, Any] | None]] = [
         ('model_type', MODEL_REGISTRY, opt['model_type'], None)
     ]
@@ -72,7 +73,7 @@ def names(opt: dict[str, Any]) -> list[str]:
         try:
             kind = registry.get(str(name))
             if arguments is not None:
-                inspect.signature(kind).bind(**{key: value for key, value in arguments.items() if key != 'type'})
+                inspect.signature(kind).bind(**{key: value for key, value in arguments.items() if key not in apart})
         except KeyError as error:
             faults.append(f'{where}: {error}')
         except TypeError as error:

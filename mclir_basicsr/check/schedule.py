@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mclir_basicsr.check.option_file import numbers_in_text
+from mclir_basicsr.check.option_file import at, numbers_in_text
 from mclir_basicsr.errors import MclirError
 
 # Keys that say how long a schedule lasts, and what happens behind its end where it does not fail.
@@ -26,7 +26,8 @@ def optimisation(opt: dict[str, Any], resumed: Mapping[str, Any] | None = None) 
 
     Args:
         opt: The option file.
-        resumed: ``schedulers`` of the state that the run goes on from, whose lengths then count.
+        resumed: ``schedulers`` of the state that the run goes on from, whose lengths then count, unless
+            ``path.resume_settings`` is ``file``.
 
     Returns:
         A sentence where the learning rate does something odd behind the schedule's end.
@@ -54,14 +55,17 @@ def optimisation(opt: dict[str, Any], resumed: Mapping[str, Any] | None = None) 
             raise
         except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
             raise MclirError(f'train.{key}: {kind} cannot be used so: {error}') from error
-    return _to_the_end(model.schedulers[0], opt['train'], ((resumed or {}).get('schedulers') or [None])[0])
+    ours = opt['model_type'] == 'HistoryModel'
+    of_file = ours and at(opt, 'path.resume_settings') == 'file'
+    held = None if of_file else ((resumed or {}).get('schedulers') or [None])[0]
+    return _to_the_end(model.schedulers[0], opt['train'], held, ours)
 
 
 def _add_optimizer(model: Any, kind: str, arguments: Mapping[str, Any]) -> None:
     model.optimizers.append(model.get_optimizer(kind, [nn.Parameter(torch.zeros(()))], **arguments))
 
 
-def _to_the_end(schedule: Any, train: Mapping[str, Any], resumed: dict[str, Any] | None) -> list[str]:
+def _to_the_end(schedule: Any, train: Mapping[str, Any], resumed: dict[str, Any] | None, ours: bool) -> list[str]:
     """Let the schedule give the learning rate of the last iteration; a resumed one has its lengths from the state."""
     if resumed is not None:
         schedule.load_state_dict(resumed)
@@ -83,7 +87,9 @@ def _to_the_end(schedule: Any, train: Mapping[str, Any], resumed: dict[str, Any]
             'Let it last as long',
         )
         if resumed is not None:
-            way_out = 'Start anew from its network (path.pretrain_network_g, without path.resume_state)'
+            way_out = 'Start anew from its network (path.pretrain_network_g, without a state)'
+            if ours:
+                way_out += ', or let the one of this file count (path.resume_settings: file)'
         raise MclirError(f'{whole} ends{until}, but train.total_iter is {int(total)}. {way_out}.') from error
     behind = _BEHIND.get(type(schedule).__name__)
     if behind and length and length[1] < last:

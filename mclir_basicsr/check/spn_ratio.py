@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import default_collate
 
 from mclir_basicsr.check import trial
+from mclir_basicsr.check.trial_training import BATCH, step
 from mclir_basicsr.check.untouched import untouched
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.spn_weight import PUBLISHED_WEIGHT
@@ -43,7 +44,7 @@ def ratio_per_weight(opt: Mapping[str, Any]) -> float:
         model = trial.build(options)
         ratios = []
         for batch in _batches(options):
-            trial.step(model, batch)
+            step(model, batch)
             ratios.append(model.log_dict['spn_ratio'] / PUBLISHED_WEIGHT)
     told = [math.log(ratio) for ratio in ratios if 0 < ratio < math.inf]
     if not told:
@@ -74,7 +75,7 @@ def _batches(options: Mapping[str, Any]) -> Iterator[Any]:
     from basicsr.data import build_dataset
 
     block = options['datasets']['train']
-    began, data, size = time.monotonic(), build_dataset(deepcopy(block)), min(trial.BATCH, block['batch_size_per_gpu'])
+    began, data, size = time.monotonic(), build_dataset(deepcopy(block)), min(BATCH, block['batch_size_per_gpu'])
     count = _BATCHES * size
     samples = [i * len(data) // count for i in range(count)]
     for i in range(0, count, size):

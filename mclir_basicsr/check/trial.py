@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import default_collate
 
+from mclir_basicsr.check.trial_training import first_batch, shapes, train
 from mclir_basicsr.check.trial_validation import sentence, validate
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import imagenet_file
 
-BATCH = 2  # batch norm needs more than one sample
-_SECONDS = 60.0  # behind which no further val set is begun
+_SECONDS = 30.0  # behind which no val set but the first is begun
 
 
 def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str]:
     """Train one batch of at most two samples, and restore and measure one image of each val set.
 
-    The model is that of the run, on its device. Nothing is written, but the ImageNet weights that the run needs are
-    fetched. Of ``train.compile`` the compiler alone is tried; ``accumulate`` and ``history.start_iter`` are left out,
-    so that the batch meets all terms. Random generators move: call it within ``untouched``.
+    The model is that of the run, on its device; on a CPU the batch is cut to what takes seconds. Of ``train.compile``
+    the compiler alone is tried; ``accumulate`` and ``history.start_iter`` are left out, so that the batch meets all
+    terms. ImageNet weights that the run needs are fetched; nothing else is written. Random generators move: call it
+    within ``untouched``.
 
     Args:
         opt: An option file without other faults, its data sets completed as BasicSR's parser does.
@@ -72,23 +71,18 @@ def as_run(opt: Mapping[str, Any], experiment: Path, on_gpu: bool) -> dict[str, 
             options['train']['history']['start_iter'] = 0
     options['logger']['print_freq'] = 1  # what is measured for the log is tried, too
     if isinstance(options.get('val'), dict):
-        options['val']['pbar'] = False
+        options['val'] |= {'pbar': False, 'at_start': False}
     return options
 
 
 def _try(options: dict[str, Any], start: float) -> str:
-    batch = _batch(options)
     model = build(options)
     _compiler(options, model.device)
-    if _takes_pairs(model):
-        _network(model, batch)
-    step(model, batch)
-    said = [f'a training batch of {_shapes(batch)}']
-    faults = []
-    for phase in options['datasets']:
-        if phase == 'train' or not options.get('val'):
-            continue
-        if time.monotonic() - start > _SECONDS:
+    batch = train(model, first_batch(model))
+    said, faults = [f'a training batch of {shapes(batch)}'], []
+    val_sets = [phase for phase in options['datasets'] if phase != 'train' and options.get('val')]
+    for phase in val_sets:
+        if phase != val_sets[0] and time.monotonic() - start > _SECONDS:
             said.append(f'not datasets.{phase}, for want of time')
             continue
         try:
@@ -98,20 +92,6 @@ def _try(options: dict[str, Any], start: float) -> str:
     if faults:
         raise FaultsError(faults)
     return ', '.join(said) + '.'
-
-
-def _batch(options: Mapping[str, Any]) -> Any:
-    """The first samples of the training set, as its loader puts them together."""
-    from basicsr.data import build_dataset
-
-    block = options['datasets']['train']
-    data = build_dataset(block)
-    try:
-        return default_collate([data[i % len(data)] for i in range(min(BATCH, block['batch_size_per_gpu']))])
-    except MclirError:
-        raise
-    except Exception as error:  # samples of different sizes, say, and whatever a data set raises
-        raise MclirError(f'datasets.train: no batch can be made of its samples: {sentence(error)}') from error
 
 
 def build(options: dict[str, Any]) -> Any:
@@ -147,99 +127,5 @@ def _compiler(options: Mapping[str, Any], device: torch.device) -> None:
         check_compiler(device)
 
 
-def _takes_pairs(model: Any) -> bool:
-    """Whether the model compares what net_g makes of lq with gt, as SRModel and HistoryModel do."""
-    from basicsr.models.sr_model import SRModel
-
-    from mclir_basicsr.models.history_model import HistoryModel
-
-    return type(model).feed_data in (SRModel.feed_data, HistoryModel.feed_data)
-
-
-@torch.no_grad()
-def _network(model: Any, batch: Any) -> None:
-    """Compare what the network makes of the batch with its gt."""
-    block, kind = model.opt['datasets']['train'], model.opt['network_g']['type']
-    lacking = [key for key in ('lq', 'gt') if key not in batch]
-    if lacking:
-        raise MclirError(
-            f'datasets.train: {block["type"]} gives {", ".join(batch)}, but no {" and no ".join(lacking)}, which '
-            f'{model.opt["model_type"]} trains on. Use a data set of pairs, such as PairedImageDataset, or the model '
-            'that this data set is made for.'
-        )
-    lq, gt = batch['lq'].to(model.device), batch['gt']
-    given = f'lq of datasets.train, {_shape(lq)}' + (' (color: y)' if block.get('color') == 'y' else '')
-    try:
-        output = model.get_bare_model(model.net_g)(lq)
-    except Exception as error:  # whatever a network raises
-        raise MclirError(
-            f'network_g: {kind} cannot take {given}: {sentence(error)} Correct network_g or datasets.train.'
-        ) from error
-    if not isinstance(output, Tensor):
-        what = f'{type(output).__name__} of {len(output)}' if hasattr(output, '__len__') else type(output).__name__
-        raise MclirError(
-            f'network_g: {kind} makes a {what} of {given}, but {model.opt["model_type"]} compares one image with gt: '
-            'let its forward return the restored image alone.'
-        )
-    if output.shape != gt.shape:
-        raise MclirError(
-            f'network_g: {kind} makes {_shape(output)} of {given}, but gt is {_shape(gt)}: correct its channels or '
-            'upscale, or the data set (scale, color).'
-        )
-
-
-def step(model: Any, batch: Any) -> None:
-    """One iteration as BasicSR's loop makes it.
-
-    Args:
-        model: Of the run.
-        batch: Of its training set.
-
-    Raises:
-        MclirError: It fails; the message says what and where to change it.
-    """
-    try:
-        model.feed_data(batch)
-        model.update_learning_rate(1, warmup_iter=model.opt['train'].get('warmup_iter', -1))
-        model.optimize_parameters(1)
-        model.get_current_log()
-    except torch.OutOfMemoryError as error:
-        raise MclirError(
-            f'A training step on {_shapes(batch)} does not fit into the memory of the GPU: {sentence(error)} Lower '
-            'gt_size or history.per_step, set train.amp, or see what else uses the GPU.'
-        ) from error
-    except MclirError:
-        raise
-    except Exception as error:  # whatever a network, a loss or a model raises
-        raise MclirError(
-            f'A training step of {model.opt["model_type"]} on {_shapes(batch)} fails'
-            f'{_culprit(model) or f": {sentence(error)}"} Correct network_g, datasets.train or the losses of train.'
-        ) from error
-
-
-@torch.no_grad()
-def _culprit(model: Any) -> str:
-    """The loss that fails on what the network made, where it is one."""
-    for key, name in (('pixel_opt', 'cri_pix'), ('perceptual_opt', 'cri_perceptual')):
-        loss = getattr(model, name, None)
-        if loss is None or not hasattr(model, 'output'):
-            continue
-        try:
-            loss(model.output, model.gt)
-        except Exception as error:  # whatever a loss raises
-            return f' in train.{key}, {type(loss).__name__}: {sentence(error)}'
-    return ''
-
-
 def _asks_for_gpu(error: Exception) -> bool:
     return any(word in str(error) for word in ('CUDA', 'NVIDIA', 'cuda'))
-
-
-def _shapes(batch: Any) -> str:
-    """The images of a batch by name."""
-    images = [f'{key} {_shape(value)}' for key, value in batch.items() if key in ('lq', 'gt') and value.dim() > 3]
-    return ' and '.join(images) or 'samples'
-
-
-def _shape(image: Tensor) -> str:
-    return 'x'.join(map(str, image.shape))

@@ -1,17 +1,15 @@
 """One image of a val set through restoration and every metric."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.utils.data import default_collate
 
 from mclir_basicsr.check.metrics import metrics_of, small
 from mclir_basicsr.errors import FaultsError, MclirError
 
-_SIDE = 128  # of lq, to which a larger image is cut unless a metric needs more
+_SIDE = 64  # of lq, to which a larger image is cut unless a metric needs more
 
 
 def validate(model: Any, phase: str) -> str:
@@ -38,21 +36,29 @@ def validate(model: Any, phase: str) -> str:
         data = _first(model, phase)
     except Exception as error:  # whatever a data set raises
         raise FaultsError([f'{where}: its first image cannot be had: {sentence(error)}']) from error
-    image = Path(str(data['lq_path'][0])).name if 'lq_path' in data else 'its first image'
+    image = f'{Path(str(data["lq_path"][0])).name} of {where}'
     try:
-        images = _restored(model, data)
+        if isinstance(model, ValidationModel):
+            ((_, values),) = model._validate_images([data], model.opt['datasets'][phase], 0, save_img=False)  # type: ignore[arg-type]
+        else:
+            values = _measured(model, data)
+    except MclirError as error:
+        raise FaultsError([str(error)]) from error
     except Exception as error:  # whatever a network raises
-        size = 'x'.join(map(str, data['lq'].shape)) if 'lq' in data else 'without lq'
-        raise FaultsError([f'{where}: {image} ({size}) cannot be restored: {sentence(error)}']) from error
-    faults = [
-        f'val.metrics.{name}: {block.get("type")} fails on {image} of {where}, restored to '
-        f'{images["img"].shape[0]}x{images["img"].shape[1]}{why} Correct it or take it out.'
-        for name, block in metrics_of(model.opt).items()
-        if (why := _measure(images, block))
-    ]
-    if faults:
-        raise FaultsError(faults)
-    return f'{image} of {where}'
+        size = 'x'.join(map(str, data['lq'].shape))
+        raise FaultsError([f'{image} ({size}) cannot be restored and measured: {sentence(error)}']) from error
+    if bad := {name: value for name, value in values.items() if not _is_number(value)}:
+        raise FaultsError(
+            [f'val.metrics.{name} is {value} on {image}. Correct it or take it out.' for name, value in bad.items()]
+        )
+    return image
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not math.isnan(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _first(model: Any, phase: str) -> dict[str, Any]:
@@ -73,8 +79,9 @@ def _first(model: Any, phase: str) -> dict[str, Any]:
     return data
 
 
-def _restored(model: Any, data: dict[str, Any]) -> dict[str, np.ndarray]:
-    """What the metrics are given, (H, W, C) each."""
+def _measured(model: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """Restore and measure as SRModel does: metrics by name."""
+    from basicsr.metrics import calculate_metric
     from basicsr.utils import tensor2img
 
     model.__dict__.pop('gt', None)  # of the training batch
@@ -84,18 +91,16 @@ def _restored(model: Any, data: dict[str, Any]) -> dict[str, np.ndarray]:
     images = {'img': tensor2img([visuals['result']])}
     if 'gt' in visuals:
         images['img2'] = tensor2img([visuals['gt']])
-    return images
-
-
-def _measure(images: dict[str, np.ndarray], block: Mapping[str, Any]) -> str:
-    """Why a metric cannot be computed; empty where it can."""
-    from basicsr.metrics import calculate_metric
-
-    try:
-        value = float(calculate_metric(images, dict(block)))
-    except Exception as error:  # whatever a metric raises
-        return f': {sentence(error)}'
-    return ': it is nan.' if math.isnan(value) else ''
+    values = {}
+    for name, block in metrics_of(model.opt).items():
+        try:
+            values[name] = calculate_metric(images, dict(block))
+        except Exception as error:  # whatever a metric raises
+            raise MclirError(
+                f'val.metrics.{name} ({block.get("type")}) fails on {data["lq_path"][0]}, restored to '
+                f'{images["img"].shape[1]}x{images["img"].shape[0]}: {sentence(error)} Correct it or take it out.'
+            ) from error
+    return values
 
 
 def sentence(error: Exception) -> str:

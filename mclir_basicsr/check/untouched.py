@@ -2,14 +2,13 @@
 
 import gc
 import logging
-import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
+from mclir_basicsr.random_states import put_back
 from mclir_basicsr.stand_in import stand_in
 
 
@@ -23,20 +22,13 @@ def untouched(with_gpu: bool) -> Iterator[None]:
     if with_gpu:
         torch.cuda.init()  # before it, there are no generators
     gpus = list(torch.cuda.default_generators) if with_gpu else []
-    python, numpy, cpu, states = (
-        random.getstate(),
-        np.random.get_state(),
-        torch.get_rng_state(),
-        [generator.get_state() for generator in gpus],
-    )
+    states = [generator.get_state() for generator in gpus]
+    silent = stand_in(logging.getLogger('basicsr'), 'disabled', True)
     try:
-        with stand_in(logging.getLogger('basicsr'), 'disabled', True), warnings.catch_warnings():
+        with put_back(), silent, warnings.catch_warnings():
             warnings.simplefilter('ignore')  # the run will warn of the same
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
         for generator, state in zip(gpus, states, strict=True):
             generator.set_state(state)
         gc.collect()  # a model may hold itself

@@ -126,6 +126,8 @@ def _add_force(command: argparse.ArgumentParser, what: str) -> None:
 def _pipeline(name: str, flags: list[str]) -> int:
     """Run BasicSR's train or test pipeline; ``--root DIR``: its experiments or results go there."""
     flags, root, fast = pipeline_flags.own_flags(flags)
+    if fast and name == 'test':
+        raise MclirError('--fast is for train; test tries nothing out that it could leave out.')
     opt = pipeline_flags.option_file(flags)
     from mclir_basicsr.plugin import register
 

@@ -42,6 +42,7 @@ def option_file(flags: list[str]) -> dict[str, Any] | None:
     parser.add_argument('-opt', type=Path)
     parser.add_argument('--force_yml', nargs='+', default=[])
     parser.add_argument('--launcher')
+    parser.add_argument('--debug', action='store_true')
     known = parser.parse_known_args(flags)[0]
     if known.opt is None:
         return None
@@ -51,7 +52,11 @@ def option_file(flags: list[str]) -> dict[str, Any] | None:
             raise MclirError(f'--launcher {known.launcher}: start it by {starter}, which sets {variable}.')
     from mclir_basicsr.options import force, parse_file
 
-    return force(parse_file(known.opt), known.force_yml)
+    opt = force(parse_file(known.opt), known.force_yml)
+    name = opt.get('name')
+    if known.debug and isinstance(name, str) and not name.startswith('debug'):
+        opt['name'] = f'debug_{name}'  # a folder of its own, and no TensorBoard
+    return opt
 
 
 def is_first_rank() -> bool:

@@ -64,15 +64,18 @@ def _is_stock(function: Callable[..., Any]) -> bool:
     return hashlib.sha256(source.encode()).hexdigest() == _STOCK_RESUME and own is check_resume
 
 
-def resumed_data(
-    original: Callable[..., Any], dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any
-) -> Any:
+def resumed_data(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A resumed run begins its epoch anew, and workers repeat one random stream every epoch; HistoryModel's go on."""
-    from mclir_basicsr.run.position import resumable_loader
+    from mclir_basicsr.run.position import build_loader
 
-    if 'iterations_done' in dataset_opt:  # load_resume_state noted it: the training set of a HistoryModel
-        return resumable_loader(original, dataset, dataset_opt, *args, **kwargs)
-    return original(dataset, dataset_opt, *args, **kwargs)
+    return build_loader(original, *args, **kwargs)
+
+
+def run_end(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A run that heeds signals would go on doing so in the process that it leaves; the former handlers come back."""
+    from mclir_basicsr.run import stop
+
+    return stop.run(original, *args, **kwargs)
 
 
 def unreadable_pair(original: Callable[..., Any], self: Any, index: int, *args: Any, **kwargs: Any) -> Any:
@@ -90,10 +93,21 @@ def unreadable_pair(original: Callable[..., Any], self: Any, index: int, *args: 
         ) from error
 
 
+def unwritable_name(original: Callable[..., Any], image: Any, file_path: str, *args: Any, **kwargs: Any) -> Any:
+    """OpenCV ends the process by signal 11 where the name of a file is no UTF-8; Python writes such an image."""
+    from mclir_basicsr.files.image_file import is_plain, write
+
+    if is_plain(file_path):
+        return original(image, file_path, *args, **kwargs)
+    return write(image, file_path, *args, **kwargs)
+
+
 REPAIRS = (
     Repair('basicsr.utils.options', 'parse_options', launch_option, _knows_one_spelling),
     Repair('basicsr.utils.options', 'parse_options', script),
     Repair('basicsr.train', 'load_resume_state', resume),
+    Repair('basicsr.train', 'train_pipeline', run_end),
     Repair('basicsr.data', 'build_dataloader', resumed_data),
     Repair('basicsr.data.paired_image_dataset:PairedImageDataset', '__getitem__', unreadable_pair),
+    Repair('basicsr.utils.img_util', 'imwrite', unwritable_name),
 )

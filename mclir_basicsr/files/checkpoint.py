@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files import integrity
 from mclir_basicsr.files.whole_file import whole_file
 
 
@@ -42,16 +43,19 @@ def _tensor_bytes(content: Any) -> int:
 def load(path: Path, what: str) -> Any:
     """``torch.load`` onto the CPU, of tensors and plain types only; ``*.safetensors`` are read as what they are.
 
+    Before, the file is compared with the checksums that it holds (:mod:`mclir_basicsr.files.integrity`).
+
     Args:
         path: The file.
         what: What it is to the user, for the message, e.g. ``path.pretrain_network_g``.
 
     Raises:
-        MclirError: There is no such file, it is truncated, or it holds other objects.
+        MclirError: There is no such file, it is truncated or does not fit its checksums, or it holds other objects.
     """
     if not path.is_file():
         raise MclirError(f'{what}: there is no file {path}. Correct the path in the option file.')
     try:
+        integrity.check(path)
         if path.suffix.lower() == '.safetensors':
             return load_file(path)
         return torch.load(path, map_location='cpu', weights_only=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files import checkpoint
 from mclir_basicsr.losses.oxford import check_oxford, load_oxford
 
 logger = logging.getLogger('basicsr')
@@ -201,7 +202,4 @@ def _from_file(file: Path) -> tuple[str, dict[str, Tensor]]:
             f'weights: there is no file {file}. '
             'Give the path of a torchvision vgg state dict, imagenet, oxford or random.'
         )
-    try:
-        return str(file), torch.load(file, map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise MclirError(f'weights: {file} is not a readable state dict: {error}') from error
+    return str(file), checkpoint.load(file, 'weights')

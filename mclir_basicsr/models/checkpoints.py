@@ -1,5 +1,6 @@
 """Networks and training states: read safely, written whole."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
 from mclir_basicsr.files.weights import check_fit, misfit, read_weights
 from mclir_basicsr.history import ModelHistory
+from mclir_basicsr.models import settings
 from mclir_basicsr.models.balance import Balance
+from mclir_basicsr.models.expected import expected
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.validation import ValidationModel
+from mclir_basicsr.run import position, training_state
+
+_MOST = 3  # faults of a state that a message names
 
 
 class CheckpointModel(ValidationModel):
@@ -98,41 +104,85 @@ class CheckpointModel(ValidationModel):
                 state[name] = part.state_dict()
         checkpoint.save(state, Path(self.opt['path']['training_states']) / f'{current_iter}.state')
 
-    def _check_optimizers(self) -> None:
-        """Torch compares numbers of parameters only."""
-        for optimizer in self.optimizers:
-            for parameter, kept in optimizer.state.items():
-                if 'exp_avg' in kept and kept['exp_avg'].shape != parameter.shape:
-                    raise ValueError("the optimizer's averages are of other shapes than the network's weights")
+    @classmethod
+    def check_state(cls, opt: dict[str, Any], state: Any) -> None:
+        """Compare a state with the run that these options make, without making its model.
+
+        Raises:
+            MclirError: It is damaged or of another run; the message names the entries.
+        """
+        _refuse(training_state.faults(state, expected(cls, opt)))
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state``; one without a history (plain BasicSR's) starts a fresh one from the network.
 
-        Its epoch becomes that in which the training data go on.
+        Its epoch becomes that in which the training data go on. Optimizer and schedule go on with the settings of the
+        state or, with ``path.resume_settings: file``, with those of the option file (models/settings.py).
 
         Raises:
-            MclirError: The state is of another network or of other ``train`` settings.
+            MclirError: The state is damaged, of another network or of other ``train`` settings, or its iteration lies
+                within an optimizer step.
         """
+        from_file = self.own.path.resume_settings == 'file'
+        _refuse(training_state.faults(resume_state, self._expected(from_file)))
+        iteration, every = resume_state['iter'], self.own.train.accumulate
+        if iteration % every:
+            raise MclirError(
+                f'train.accumulate is {every}, but the state to resume is of iteration {iteration}, which lies within '
+                f'an optimizer step: resume a state whose iteration is a multiple of {every}, or set accumulate to a '
+                f'number that divides {iteration}.'
+            )
+        found = settings.differences(self.optimizers, self.schedulers, resume_state)
+        self._load_state(resume_state, from_file)
+        told = settings.report(found, iteration, from_file=from_file, lr=self.get_current_learning_rate())
+        if told:
+            (get_root_logger().info if from_file else get_root_logger().warning)(told)
+        self._tell_what_is_missing(resume_state)
+        self.opt['manual_seed'] = resume_state.get('seed', self.opt.get('manual_seed'))
+        resume_state['epoch'] = position.resumed_epoch(self.opt, resume_state['epoch'])
+
+    def _expected(self, from_file: bool) -> training_state.Expected:
+        negatives = 0 if self.history is None else len(self.history.negatives)
+        schedulers = None if from_file else self.schedulers
+        return training_state.Expected(self.optimizers, schedulers, self.get_bare_model(self.net_g), negatives)
+
+    def _load_state(self, state: dict[str, Any], from_file: bool) -> None:
+        own = settings.hyper_parameters(self.optimizers)
+        pairs = zip(self.optimizers, state['optimizers'], strict=True)
+        state = state | {'optimizers': [settings.for_this_machine(*pair) for pair in pairs]}
         try:
-            super().resume_training(resume_state)
-            self._check_optimizers()
-            if resume_state.get('scaler'):
-                self.scaler.load_state_dict(resume_state['scaler'])
+            if from_file:
+                super().resume_training(state | {'schedulers': [each.state_dict() for each in self.schedulers]})
+                settings.take(self.optimizers, self.schedulers, own, state['iter'])
+            else:
+                super().resume_training(state)
+            if state.get('scaler'):
+                self.scaler.load_state_dict(state['scaler'])
             for name in ('guard', 'history', 'balance'):
                 part = getattr(self, name)
-                if part is not None and name in resume_state:
-                    part.load_state_dict(resume_state[name])
-        except (AssertionError, KeyError, RuntimeError, ValueError) as error:
-            raise MclirError(
-                f'The state to resume does not fit this option file (network_g, optim_g, history): {error}\n'
-                'Resume with the option file of that run, or start anew from its network (path.pretrain_network_g).'
-            ) from error
-        what = f'The resumed state of iteration {resume_state["iter"]}'
-        if self.history is not None and 'history' not in resume_state:
+                if part is not None and name in state:
+                    part.load_state_dict(state[name])
+        except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, MclirError):
+                raise
+            _refuse([str(error)], error)
+
+    def _tell_what_is_missing(self, state: dict[str, Any]) -> None:
+        what = f'The resumed state of iteration {state["iter"]}'
+        if self.history is not None and 'history' not in state:
             get_root_logger().warning(f'{what} holds no history: a fresh one starts from the network as it is.')
-        if 'seed' in resume_state:
-            self.opt['manual_seed'] = resume_state['seed']
-        else:
+        if 'seed' not in state:
             get_root_logger().info(f'{what} holds no seed: random numbers go on from manual_seed {self.seed}.')
-        data = self.opt.get('datasets', {}).get('train', {})
-        resume_state['epoch'] = data.get('start_epoch', resume_state['epoch'])
+
+
+def _refuse(faults: Iterable[str], cause: Exception | None = None) -> None:
+    """Raise an error that names the first few faults, where there are any."""
+    listed = list(faults)
+    if listed:
+        more = f' (and {len(listed) - _MOST} more)' if len(listed) > _MOST else ''
+        raise MclirError(
+            'The state to resume is damaged or does not fit this option file (network_g, optim_g, scheduler, '
+            f'history): {"; ".join(listed[:_MOST])}{more}\n'
+            'Resume another state, or this one with the option file of its run, or start anew from its network '
+            '(path.pretrain_network_g).'
+        ) from cause

@@ -17,7 +17,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 Measured = tuple[str, dict[str, float]]
 """Name of an image, and its metrics by name."""
 
-_SIZES = 'Smallest sides: calculate_ssim 11 pixels, calculate_niqe 96, behind crop_border.'
+_SIZES = 'Smallest sizes behind crop_border: calculate_ssim 11x11 pixels, calculate_niqe 96x192.'
 
 
 def needs_gt(options: Mapping[str, Any]) -> bool:

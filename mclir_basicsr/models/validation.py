@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, img_util, tensor2img
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
@@ -129,7 +129,7 @@ class ValidationModel(SRModel):
             torch.cuda.empty_cache()  # the next image may be of another size
             lq_path = data['lq_path'][0]
             if save_img:
-                imwrite(images['img'], str(self._image_path(lq_path, name, current_iter)))
+                img_util.imwrite(images['img'], str(self._image_path(lq_path, name, current_iter)))
             found = measure(images, metrics, f'{lq_path} of the data set {name}')
             values.append((Path(lq_path).stem, found))
         return values

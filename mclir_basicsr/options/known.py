@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mclir_basicsr.errors import did_you_mean
-from mclir_basicsr.options.structs import TrainOptions, ValOptions
+from mclir_basicsr.options.structs import PathOptions, TrainOptions, ValOptions
 
 # What BasicSR 1.4.2 reads of the option file of a HistoryModel, beside our keys.
 TOP = {
@@ -30,7 +30,7 @@ DATA_SETS = {
 _ADDED = {
     '': {'is_train', 'dist', 'rank', 'world_size', 'auto_resume', 'root_path'},
     'path': {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'},
-    'datasets': {'phase', 'scale', 'iterations_done', 'start_epoch'},
+    'datasets': {'phase', 'scale', 'position'},
 }
 # Of a discriminator, which HistoryModel does not have.
 _OF_A_GAN = {
@@ -78,7 +78,8 @@ class Block(NamedTuple):
 
     def question(self, key: str, likeness: float = 0.75) -> str:
         """Asks for the key that was meant, where one is spelt alike or has the same sense."""
-        if key in _OF_FORKS:
+        of_another_class = self.path.startswith('datasets') and any(key in keys for keys in DATA_SETS.values())
+        if key in _OF_FORKS or of_another_class:
             return ''
         near = did_you_mean(key, self.own, most=1, cutoff=0.7) or did_you_mean(key, self.read, most=1, cutoff=likeness)
         meant = [name for word, name in _MEANT.get(self.path, {}).items() if word in key.lower()]
@@ -124,7 +125,7 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
         yield Block('', opt, TOP)
         yield Block('train', train, TRAIN, {*TrainOptions.model_fields})
         yield Block('val', val, VAL, {*ValOptions.model_fields})
-        yield Block('path', path, PATH)
+        yield Block('path', path, PATH, {*PathOptions.model_fields})
     else:
         nets = {key.removeprefix('network_') for key in map(str, opt) if key.startswith('network_')}
         of_nets = {f'{key}_{net}' for key in ('pretrain_network', 'strict_load', 'param_key') for net in nets}

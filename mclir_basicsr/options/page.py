@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mclir_basicsr.options.structs import TrainOptions, ValOptions, struct_of
+from mclir_basicsr.options.structs import PathOptions, TrainOptions, ValOptions, struct_of
 
 
 def reference_page() -> str:
@@ -14,7 +14,11 @@ def reference_page() -> str:
         '',
         "Everything else is BasicSR's own. Made from `mclir_basicsr/options/structs.py`.",
     ]
-    blocks: list[tuple[str, type[BaseModel]]] = [('train', TrainOptions), ('val', ValOptions)]
+    blocks: list[tuple[str, type[BaseModel]]] = [
+        ('train', TrainOptions),
+        ('val', ValOptions),
+        ('path', PathOptions),
+    ]
     for path, struct in blocks:
         lines += ['', f'## {path}', '', struct.__doc__ or '', '', '| key | default | what |', '|---|---|---|']
         for key, field in struct.model_fields.items():

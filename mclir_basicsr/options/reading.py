@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options.faults import explain
 from mclir_basicsr.options.known import unread_keys
-from mclir_basicsr.options.structs import OwnOptions, TrainOptions, ValOptions
+from mclir_basicsr.options.structs import OwnOptions, PathOptions, TrainOptions, ValOptions
 from mclir_basicsr.options.texts import text_faults
 
 
@@ -28,7 +28,7 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
     faults, notes = unread_keys(opt, ours=True)
     own = {
         block: {key: value for key, value in (opt.get(block) or {}).items() if key in struct.model_fields}
-        for block, struct in (('train', TrainOptions), ('val', ValOptions))
+        for block, struct in (('train', TrainOptions), ('val', ValOptions), ('path', PathOptions))
     }
     try:
         options = OwnOptions.model_validate(own)

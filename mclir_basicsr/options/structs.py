@@ -197,11 +197,21 @@ class ValOptions(_Keys):
     )
 
 
+class PathOptions(_Keys):
+    """Keys beside BasicSR's own."""
+
+    # BasicSR makes a folder of each key of path that it does not know, unless its name holds "resume" or the like.
+    resume_settings: Literal['state', 'file'] = Field(
+        'state', description='a resumed run takes optim_g and scheduler from the state, or from this option file'
+    )
+
+
 class OwnOptions(_Keys):
     """All of ours in one option file."""
 
     train: TrainOptions
     val: ValOptions
+    path: PathOptions
 
 
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:

@@ -10,8 +10,8 @@ from mclir_basicsr.report.log import block, validation_sets
 
 _NEEDLESS = re.compile(  # what says how fast, where or under which name a run goes, but not what it computes
     r'name|manual_seed|root_path|auto_resume|dist|rank|is_train|logger\..*|path\.(experiments_root|models|'
-    r'training_states|log|visualization|resume_state|.*_(models|states|log)_folder)|datasets\.[^.]*\.(phase|'
-    r'num_worker_per_gpu|prefetch_mode|num_prefetch_queue|pin_memory|persistent_workers|iterations_done|start_epoch)|'
+    r'training_states|log|visualization|resume_state|resume_settings|.*_(models|states|log)_folder)|datasets\.[^.]*\.(phase|'
+    r'num_worker_per_gpu|prefetch_mode|num_prefetch_queue|pin_memory|persistent_workers|iterations_done|start_epoch|position)|'
     r'val\.(pbar|save_img|metrics\..*\.better)'
 )
 _OBSTACLE = re.compile(  # what makes another experiment, or another way to measure it

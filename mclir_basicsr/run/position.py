@@ -1,11 +1,22 @@
-"""The training data of a run that can stop at any iteration: the same samples as if it had not.
+"""The position of a run: where its training data go on, told by the state to the loader and by the loader to the model.
 
-BasicSR begins an interrupted epoch anew, and its workers repeat one stream of NumPy's random numbers in every epoch.
+BasicSR's loop keeps no position within an epoch. It resumes at the epoch that the state names and begins it anew, so
+that samples come twice, and its workers repeat one stream of NumPy's random numbers in every epoch. Nor has the loop a
+place for a position: ``train_pipeline`` calls, one after the other and with nothing in common but the options,
+
+1. ``load_resume_state(opt)``, which knows the iteration of the state,
+2. ``build_dataloader(..., opt['datasets']['train'], ..., sampler)``, which knows how many batches make an epoch,
+3. ``model.resume_training(state)``, behind which the loop reads the epoch to begin with from ``state['epoch']``,
+4. ``sampler.set_epoch(epoch)`` and the loader, in every epoch from there on.
+
+So one :class:`Position` travels in the options of the training set: :func:`begin` puts it there in the first step,
+:func:`build_loader` fills in the epoch in the second, and :func:`resumed_epoch` reads it in the third. In the fourth
+the sampler of :class:`Draws` leaves out what the first epoch has used before. No other module knows the key.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,8 +26,23 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.run import stop
+from mclir_basicsr.run import workers
 from mclir_basicsr.run.random_streams import sample_stream
+
+_KEY = 'position'
+
+
+@dataclass
+class Position:
+    """Where the training data of a HistoryModel go on.
+
+    Attributes:
+        iteration: The last one that is done; 0 for a new run.
+        epoch: In which the next one lies, counted from 0; None until the loader is built.
+    """
+
+    iteration: int
+    epoch: int | None = None
 
 
 class Draw(NamedTuple):
@@ -90,11 +116,42 @@ def begin(opt: dict[str, Any], state: dict[str, Any] | None) -> None:
                 f'The ranks do not resume the same iteration ({seen}; 0 is a new run). Every node must see the same '
                 f'{opt["path"]["training_states"]}: keep the experiments folder on storage that all of them share.'
             )
-    opt['datasets']['train']['iterations_done'], opt['manual_seed'] = done, seed
+    opt['datasets']['train'][_KEY], opt['manual_seed'] = Position(done), seed
 
 
-def resumable_loader(
+def resumed_epoch(opt: dict[str, Any], of_state: int) -> int:
+    """The epoch in which a resumed run goes on.
+
+    Args:
+        opt: The options of the run, whose loader is built.
+        of_state: The epoch that the state names. It counts where no loader of ours was built, as in a loop of one's
+            own. Otherwise the batch or the number of ranks may be others than those of the state.
+    """
+    position = opt.get('datasets', {}).get('train', {}).get(_KEY)
+    return of_state if position is None or position.epoch is None else position.epoch
+
+
+def build_loader(
+    build: Callable[..., DataLoader], dataset: Dataset, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any
+) -> DataLoader:
+    """BasicSR's ``build_dataloader``; for the training data of a HistoryModel, one that goes on at their position.
+
+    Args:
+        build: BasicSR's own.
+        dataset: Its argument, as those that follow.
+        dataset_opt: With a position where :func:`begin` left one.
+        *args: ``num_gpu``, ``dist``, ``sampler`` and ``seed``.
+        **kwargs: The same by name.
+    """
+    position = dataset_opt.get(_KEY)
+    if position is None:
+        return build(dataset, dataset_opt, *args, **kwargs)
+    return _resumable(build, position, dataset, dataset_opt, *args, **kwargs)
+
+
+def _resumable(
     build: Callable[..., DataLoader],
+    position: Position,
     dataset: Dataset,
     dataset_opt: dict[str, Any],
     num_gpu: int,
@@ -102,20 +159,10 @@ def resumable_loader(
     sampler: EnlargedSampler,
     seed: int,
 ) -> DataLoader:
-    """A training loader that goes on behind the ``iterations_done`` that :func:`begin` noted.
+    """A loader that goes on behind the iteration of a position, and fills in its epoch.
 
-    The position follows from the iteration and this loader's batches per epoch, whatever they were before, and is
-    left in ``dataset_opt['start_epoch']``. The last batch of an epoch is filled with images of it, so that a run of
-    BasicSR's loop reaches its ``total_iter``.
-
-    Args:
-        build: BasicSR's ``build_dataloader``.
-        dataset: Its argument, as the others that follow.
-        dataset_opt: With ``iterations_done``.
-        num_gpu: GPUs that one process uses.
-        dist: Whether there are several processes.
-        sampler: The sampler on which the loop sets the epoch.
-        seed: Of the run.
+    Both follow from the iteration and this loader's batches per epoch, whatever those were before. The last batch of an
+    epoch is filled with images of it, so that a run of BasicSR's loop reaches its ``total_iter``.
     """
     draws, options = Draws(sampler), dict(dataset_opt)
     if options.get('prefetch_mode') == 'cpu':
@@ -124,13 +171,13 @@ def resumable_loader(
         get_root_logger().info('prefetch_mode: cpu is left out: the workers of num_worker_per_gpu read ahead.')
         options['prefetch_mode'] = None
     loader = build(SeededDataset(dataset, seed), options, num_gpu, dist, draws, seed)
-    loader._get_iterator = partial(stop.shielded, loader._get_iterator)  # type: ignore[method-assign]
+    workers.care_for(loader)
     # BasicSR takes as many epochs as this many iterations each ask for. It then drops an incomplete batch, and with
     # several GPUs in one process has batches of all of them, so that its runs end before total_iter (BasicSR #518).
     iterations = math.ceil(sampler.num_samples / options['batch_size_per_gpu'])
     sampler.num_samples = iterations * loader.batch_size
     sampler.total_size = sampler.num_samples * sampler.num_replicas
-    draws.start_epoch, batches = divmod(dataset_opt['iterations_done'], len(loader))
-    draws.skip = batches * loader.batch_size
-    dataset_opt['start_epoch'] = draws.start_epoch
+    draws.start_epoch, batches = divmod(position.iteration, len(loader))
+    draws.skip = batches * loader.batch_size  # type: ignore[operator]
+    position.epoch = draws.start_epoch
     return loader

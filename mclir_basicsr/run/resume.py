@@ -44,11 +44,24 @@ def _read_resume_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None
         state = _latest_state(opt, ours)
     else:
         path = opt['path'].get('resume_state')
-        state = checkpoint.load(Path(path), 'path.resume_state') if path else None
-        if path and not (isinstance(state, dict) and 'iter' in state):
-            raise MclirError(f'path.resume_state: {path} is no training state. Give a .state file of training_states.')
+        state = _load(opt, Path(path), 'path.resume_state', ours) if path else None
     if state is not None:
         check_resume(opt, state['iter'])
+    return state
+
+
+def _load(opt: dict[str, Any], path: Path, what: str, ours: bool) -> dict[str, Any]:
+    """A whole state; that of a model of ours is compared with the run that is to go on with it."""
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    state = checkpoint.load(path, what)
+    if not (isinstance(state, dict) and isinstance(state.get('iter'), int)):
+        raise MclirError(f'{what}: {path} is no training state. Give a .state file of training_states.')
+    if ours:
+        try:
+            MODEL_REGISTRY.get(opt['model_type']).check_state(opt, state)
+        except MclirError as error:
+            raise MclirError(f'{what}: {path} cannot be resumed. {error}') from error
     return state
 
 
@@ -59,16 +72,16 @@ def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
     """
     folder = Path(opt['path']['training_states'])
     opt['path']['resume_state'] = None
-    faults: list[Exception] = []
+    faults: list[MclirError] = []
     for iteration in sorted((int(file.stem) for file in folder.glob('*.state') if file.stem.isdecimal()), reverse=True):
         file = folder / f'{iteration}.state'
         try:
-            state = checkpoint.load(file, 'training_states')
+            state = _load(opt, file, 'training_states', ours)
             if ours:
                 checkpoint.load(Path(opt['path']['models']) / f'net_g_{iteration}.pth', 'models')
             if state['iter'] != iteration:
                 raise MclirError(f'training_states: {file} is of iteration {state["iter"]}.')
-        except (MclirError, KeyError, TypeError) as error:
+        except MclirError as error:
             logger.warning('Passed over: %s', error)
             faults.append(error)
             continue

@@ -1,6 +1,7 @@
 """check tries the real thing: what shows only when a batch and an image go through the model. Nothing stays behind."""
 
 import logging
+import math
 import random
 import re
 import signal
@@ -80,9 +81,9 @@ def test_color_y_only_in_a_val_set(sound, tmp_path):
     opt = sound()
     opt['datasets']['val']['color'] = 'y'
     line = fault(opt, tmp_path)
-    assert line.startswith(
-        'val.metrics.psnr: calculate_psnr fails on 000.png of datasets.val, restored to 32x32: Assert'
-    )
+    assert line.startswith('val.metrics.psnr (calculate_psnr) fails on ')
+    assert '000.png of the data set held-out' in line
+    assert 'Image shapes are different: (32, 32, 3), (32, 32)' in line
 
 
 def test_a_val_set_that_the_network_cannot_take(monkeypatch, sound, tmp_path):
@@ -93,7 +94,7 @@ def test_a_val_set_that_the_network_cannot_take(monkeypatch, sound, tmp_path):
 
     plain = {'spn_opt': None, 'history': None}
     line = fault(sound(network_g=network(monkeypatch, 'Training', forward), train=plain), tmp_path)
-    assert line == 'datasets.val: 000.png (1x3x16x16) cannot be restored: ValueError: not so.'
+    assert line == '000.png of datasets.val (1x3x16x16) cannot be restored and measured: ValueError: not so.'
 
 
 @pytest.mark.parametrize('kind', [list, tuple])
@@ -156,26 +157,30 @@ def test_the_spn_term_is_tried_before_its_start(monkeypatch, sound, tmp_path):
     assert 'fails: ZeroDivisionError: division by zero.' in fault(opt, tmp_path)
 
 
+@pytest.mark.parametrize('model_type', ['HistoryModel', 'SRModel'])
 @pytest.mark.parametrize(
     ('value', 'said'),
     [
-        (lambda img, img2: img + img2[:, :-1], ': ValueError: operands could not be broadcast'),
-        (lambda img, img2: float('nan'), ': it is nan.'),
-        (lambda img, img2: 'good', ": ValueError: could not convert string to float: 'good'."),
+        (
+            lambda img, img2: img + img2[:, :-1],
+            r'val\.metrics\.odd \(odd\) fails on .*000\.png.* 32x32.*operands',
+        ),
+        (lambda img, img2: float('nan'), r'val\.metrics\.odd is nan on 000\.png of datasets\.val\. Correct it'),
+        (lambda img, img2: 'good', r'val\.metrics\.odd is good on 000\.png of datasets\.val\. Correct it'),
     ],
 )
-def test_a_metric_that_fails_at_the_first_validation(value, said, monkeypatch, sound, tmp_path):
-    opt = sound()
+def test_a_metric_that_fails_at_the_first_validation(model_type, value, said, monkeypatch, sound, tmp_path):
+    opt = sound(model_type=model_type)
     opt['val']['metrics']['odd'] = metric(monkeypatch, 'odd', value)
-    line = fault(opt, tmp_path)
-    assert line.startswith(f'val.metrics.odd: odd fails on 000.png of datasets.val, restored to 32x32{said}')
+    assert re.match(said, fault(opt, tmp_path))
 
 
 def test_every_val_set_is_tried(monkeypatch, sound, tmp_path):
+    monkeypatch.setattr('mclir_basicsr.check.trial._SECONDS', math.inf)
     opt = sound()
     val = opt['datasets']['val']
     opt['datasets'] |= {'val_2': val | {'name': 'other', 'color': 'y'}, 'val_3': val | {'name': 'more'}}
-    assert 'of datasets.val_2' in fault(opt, tmp_path)
+    assert 'of the data set other' in fault(opt, tmp_path)
     del opt['datasets']['val_2']['color']
     tried = ', '.join(f'000.png of datasets.{phase}' for phase in ('val', 'val_2', 'val_3'))
     assert check(opt, tmp_path)[-1].endswith(f'{tried}.')
@@ -183,11 +188,13 @@ def test_every_val_set_is_tried(monkeypatch, sound, tmp_path):
 
 def test_no_further_val_set_is_begun_once_the_time_is_over(monkeypatch, sound, tmp_path):
     monkeypatch.setattr('mclir_basicsr.check.trial._SECONDS', -1)
-    assert check(sound(), tmp_path)[-1].endswith('not datasets.val, for want of time.')
+    opt = sound()
+    opt['datasets']['val_2'] = opt['datasets']['val'] | {'name': 'other'}
+    assert check(opt, tmp_path)[-1].endswith(', 000.png of datasets.val, not datasets.val_2, for want of time.')
 
 
 def test_a_large_image_is_cut(monkeypatch, sound, write_pairs, tmp_path):
-    """To 128 lq pixels, or to what a metric needs."""
+    """To 64 lq pixels, or to what a metric needs."""
     write_pairs(1, side=1024)
     seen = []
     opt = sound()
@@ -196,14 +203,25 @@ def test_a_large_image_is_cut(monkeypatch, sound, write_pairs, tmp_path):
     check(opt, tmp_path)
     opt['val']['metrics'] |= {'niqe': {'type': 'calculate_niqe', 'crop_border': 100}}
     check(opt, tmp_path)
-    assert seen == [((256, 256, 3), (256, 256, 3)), ((512, 512, 3), (512, 512, 3))]
+    assert seen == [((128, 128, 3), (128, 128, 3)), ((512, 512, 3), (512, 512, 3))]
 
 
-def test_at_most_two_samples_of_a_batch(sound, write_pairs, tmp_path):
-    write_pairs(1)
-    opt = sound()
-    opt['datasets']['train']['batch_size_per_gpu'] = 64
-    assert 'a training batch of lq 2x3x16x16' in check(opt, tmp_path)[-1]
+def test_at_most_two_samples_of_a_batch(monkeypatch, sound, write_pairs, tmp_path):
+    """On a CPU one, cut to 64 lq pixels; the two as they are for a network that cannot do with less."""
+
+    def forward(self, x):
+        if x.shape[0] == 1 or x.shape[2] < 80:
+            raise ValueError('too small')
+        return edsr_arch.EDSR.forward(self, x)
+
+    write_pairs(1, side=200)
+    plain = {'spn_opt': None, 'history': None}
+    opt = sound(train=plain, num_gpu=0)
+    opt['datasets']['train'] |= {'batch_size_per_gpu': 64, 'gt_size': 160}
+    assert 'a training batch of lq 1x3x64x64 and gt 1x3x128x128' in check(opt, tmp_path)[-1]
+    opt['network_g'] = network(monkeypatch, 'Large', forward)
+    opt['datasets'] = {'train': opt['datasets']['train']}
+    assert 'a training batch of lq 2x3x80x80 and gt 2x3x160x160' in check(opt, tmp_path)[-1]
 
 
 def test_samples_that_make_no_batch(sound, write_pairs, tmp_path, monkeypatch):
@@ -228,7 +246,7 @@ def generators():
 def test_nothing_is_left_behind(is_sound, capfd, monkeypatch, sound, tmp_path):
     """No file, no logger, no signal handler, no model; the generators as they were; also where it fails."""
     opt = sound(train={'keep': {'best': 'psnr', 'last': 1}})
-    opt['val'] |= {'save_img': True, 'pbar': True}
+    opt['val'] |= {'save_img': True, 'pbar': True, 'at_start': True}
     if not is_sound:
         opt['val']['metrics']['odd'] = metric(monkeypatch, 'odd', lambda img, img2: 1 / 0)
     make, made = edsr_arch.EDSR.__init__, weakref.WeakSet()

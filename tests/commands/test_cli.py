@@ -118,7 +118,7 @@ def test_bad_option_files(spoil, said, option_file, tmp_path):
     assert 'Traceback' not in message
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_ends_a_run_with_everything_saved(number, option_file, tmp_path):
     """Sent to its DataLoader workers too, as SLURM and torchrun do, and again until it has ended."""
     file = option_file(train={'total_iter': 1_000_000, 'keep': {'last': 1}})
@@ -175,6 +175,33 @@ def test_test_refuses_the_option_file_of_a_training(option_file, tmp_path):
     assert not (tmp_path / 'results').exists()
 
 
+def test_fast_leaves_the_trial_out(option_file, tmp_path):
+    """A network with two outputs: check and train find it before a folder is made, and with --fast they do not."""
+    file = option_file()
+    script = tmp_path / 'two.py'
+    script.write_text(TWO_OUTPUTS)
+    for command in ('check', 'train'):
+        result = run(sys.executable, script, command, '-opt', file, cwd=tmp_path)
+        assert result.returncode == 2
+        assert 'network_g: EDSR makes a tuple of 2' in result.stderr
+        assert not (tmp_path / 'experiments').exists()
+    assert run(sys.executable, script, 'check', '-opt', file, '--fast', cwd=tmp_path).returncode == 0
+    result = run(sys.executable, script, 'train', '--fast', '-opt', file, cwd=tmp_path)
+    assert 'unrecognized arguments' not in result.stderr
+    assert (tmp_path / 'experiments').exists()
+
+
+TWO_OUTPUTS = """
+import sys
+from basicsr.archs.edsr_arch import EDSR
+from mclir_basicsr.commands.cli import main
+
+forward = EDSR.forward
+EDSR.forward = lambda self, x: (forward(self, x), x)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
     file = option_file()
     assert mclir('train', '-opt', file, cwd=tmp_path).returncode == 0
@@ -222,7 +249,7 @@ sys.exit(main(sys.argv[1:]))
 def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_path):
     """torchrun on a CPU; each rank seeds itself differently, as BasicSR does, and prints a sum of its negatives.
 
-    The ranks see other images, so that batch statistics differ.
+    The ranks see other images, so that batch statistics differ. --fast: a step that is tried first would tell, too.
     """
     write_pairs(count=6)
     file = option_file(

@@ -51,7 +51,7 @@ sys.exit(main(sys.argv[1:]))
     ('flags', 'said'),
     [
         (['--vgg-weights', 'gone.pth'], 'there is no file'),
-        (['--vgg-weights', 'empty.pth'], 'empty.pth is not a readable state dict'),
+        (['--vgg-weights', 'empty.pth'], 'empty.pth is truncated, damaged or no checkpoint'),
         (['--iters', '1'], '--iters must be at least 5'),
         (['--seeds', '0'], '--seeds at least 1'),
     ],

@@ -130,7 +130,8 @@ def test_a_state_of_a_network_of_other_shapes_is_refused(options, tmp_path):
     model.optimize_parameters(1)
     model.save(0, 1)
     other = build_model(options(network_g=EDSR | {'num_feat': 4}))
-    with pytest.raises(MclirError, match=r'does not fit this option file .* averages are of other shapes'):
+    named = r'does not fit this option file .* optimizers\.0\.state\.0\.exp_avg: it must be a tensor of \[4, 3, 3, 3\]'
+    with pytest.raises(MclirError, match=named):
         other.resume_training(torch.load(tmp_path / 'training_states' / '1.state', weights_only=True))
 
 

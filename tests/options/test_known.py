@@ -26,7 +26,7 @@ def test_the_tiny_run_and_what_basicsrs_parser_adds_to_it_have_no_unread_key(opt
     opt = parse_file(option_file())
     opt |= {'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1, 'auto_resume': False, 'root_path': '/'}
     opt['path'] |= dict.fromkeys(('experiments_root', 'models', 'training_states', 'log', 'visualization'), '/x')
-    opt['datasets']['train'] |= {'phase': 'train', 'scale': 2, 'iterations_done': 0, 'start_epoch': 0}
+    opt['datasets']['train'] |= {'phase': 'train', 'scale': 2, 'position': None}
     opt['logger']['wandb'] = {'project': None, 'resume_id': None}
     assert unread_keys(opt, ours=True) == unread_keys(opt, ours=False) == ([], [])
 
@@ -114,4 +114,12 @@ def test_of_a_data_set_of_an_unknown_class_a_near_misspelling_is_asked_about(jud
     assert judged('datasets.train', 'use_hfilp', **of_the_user) == (
         [],
         ['datasets.train.use_hfilp: did you mean use_hflip?'],
+    )
+
+
+def test_a_key_of_another_data_set_class_is_no_misspelling(judged):
+    single = {'datasets': {'val': {'name': 'val', 'type': 'SingleImageDataset', 'dataroot_lq': 'x'}}}
+    assert judged('datasets.val', 'dataroot_gt', **single) == (
+        [],
+        ['datasets.val.dataroot_gt is read by neither BasicSR nor mclir_basicsr: it has no effect.'],
     )

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from mclir_basicsr import ranks
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.run import resume
-from mclir_basicsr.run.position import begin
+from mclir_basicsr.run.position import Position, begin, resumed_epoch
 from mclir_basicsr.run.random_streams import begin_step, sample_stream
 
 
@@ -37,15 +37,12 @@ class Noisy(Dataset):
 def run_loop(length, batches, *, done=0, rank=0, ranks=1, ratio=1, seed=3, gpus=0, **options):
     """Samples of the iterations after `done` as BasicSR's loop meets them: (index, three numbers), in batches."""
     dataset = Noisy(length)
-    options = {
-        'phase': 'train',
-        'batch_size_per_gpu': 2,
-        'num_worker_per_gpu': 0,
-        'iterations_done': done,
-    } | options
+    options = {'phase': 'train', 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0} | options
+    opt = {'datasets': {'train': options}, 'manual_seed': seed, 'dist': False}
+    begin(opt, {'iter': done} if done else None)
     sampler = EnlargedSampler(dataset, ranks, rank, ratio)
     loader = build_dataloader(dataset, options, num_gpu=gpus, dist=False, sampler=sampler, seed=seed)
-    prefetcher, met, epoch = CPUPrefetcher(loader), [], options['start_epoch']
+    prefetcher, met, epoch = CPUPrefetcher(loader), [], resumed_epoch(opt, 4711)
     while len(met) < batches - done:
         sampler.set_epoch(epoch)
         prefetcher.reset()
@@ -147,7 +144,9 @@ def test_steps_and_samples_have_streams_of_their_own():
 def test_where_a_run_begins(state, done, seed):
     opt = {'datasets': {'train': {}}, 'manual_seed': 5, 'dist': False}
     begin(opt, state)
-    assert (opt['datasets']['train']['iterations_done'], opt['manual_seed']) == (done, seed)
+    assert (opt['datasets']['train']['position'], opt['manual_seed']) == (Position(done), seed)
+    assert resumed_epoch(opt, 3) == 3, 'no loader has been built yet'
+    assert resumed_epoch({}, 3) == 3, "a loop of one's own"
 
 
 @pytest.fixture

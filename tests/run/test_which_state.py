@@ -6,13 +6,15 @@ import torch
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.run import resume
 
+STATE = {'epoch': 0, 'optimizers': [], 'schedulers': []}
+
 
 def resume_options(tmp_path, **path):
     states, models = tmp_path / 'training_states', tmp_path / 'models'
     states.mkdir()
     models.mkdir()
     for iteration in (5, 20, 100):
-        torch.save({'epoch': 0, 'iter': iteration}, states / f'{iteration}.state')
+        torch.save(STATE | {'iter': iteration}, states / f'{iteration}.state')
         torch.save({'params': {}}, models / f'net_g_{iteration}.pth')
     (states / '200.state.tmp').write_bytes(b'a save that was cut off')
     (states / 'notes.state').write_bytes(b'no iteration')
@@ -39,7 +41,7 @@ def test_auto_resume_passes_over_what_does_not_serve(tmp_path, caplog, monkeypat
     (states / '5.state').rename(states / '60.state')  # of another iteration
     (models / 'net_g_20.pth').rename(models / 'net_g_60.pth')
     (states / '50.state').write_bytes(b'foreign')
-    torch.save({'epoch': 0, 'iter': 40}, states / '40.state')
+    torch.save(STATE | {'iter': 40}, states / '40.state')
     (models / 'net_g_40.pth').write_bytes(b'')
     with pytest.raises(MclirError, match=r'none of the 5 states .*\. The newest: .*100\.state is trun'):
         resume.load_resume_state(opt)
