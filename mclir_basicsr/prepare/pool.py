@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import groupby
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 
 import cv2
 
@@ -57,15 +57,26 @@ def _in_parallel(sources: Iterable[Source], jobs: int) -> Iterator[list[Entry]]:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl+C, which reaches every process of a terminal, must not hit a worker that is still starting."""
-    if not hasattr(signal, 'pthread_sigmask'):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # submit() starts workers, which inherit it
+    """Ctrl+C, which reaches every process of a terminal, must not hit a worker that is still starting.
+
+    The mask is for the worker, which inherits it. Here another thread may take the signal all the same, and Python then
+    calls the handler in the middle of the worker's start, so the handler waits as well.
+    """
+    handler, noted = signal.getsignal(signal.SIGINT), []
+    waits = callable(handler) and current_thread() is main_thread()  # only there are handlers set and called
+    if waits:
+        signal.signal(signal.SIGINT, lambda number, frame: noted.append((number, frame)))
+    has_mask = hasattr(signal, 'pthread_sigmask')
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if has_mask else set()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if has_mask:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if callable(handler) and waits:
+            signal.signal(signal.SIGINT, handler)
+            if noted:
+                handler(*noted[0])
 
 
 def start_worker() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from threading import Thread
 
 import lmdb
 import pytest
@@ -13,7 +14,7 @@ from sets import WINDOW, planted, sources, write_set
 from trees import stored
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.prepare import writer
+from mclir_basicsr.prepare import pool, writer
 from mclir_basicsr.prepare.database import Database
 from mclir_basicsr.prepare.source import Source
 from mclir_basicsr.prepare.verify import verify
@@ -153,6 +154,27 @@ except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, out, err) == (130, '', '')
     assert not (tmp_path / 'gt.lmdb').exists()
+
+
+def test_ctrl_c_that_another_thread_takes_waits_until_a_worker_has_started():
+    """tqdm and BLAS have threads, whose masks are their own; half a start left a traceback of the worker."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), pool._interrupts_held_back():
+            thread = Thread(target=taken_here)
+            thread.start()
+            thread.join()
+            has_started = True
+        assert has_started
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def taken_here():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_a_worker_that_dies_is_one_message(tmp_path, images):
