@@ -72,8 +72,8 @@ def _options(opt: Mapping[str, Any], on_gpu: bool) -> dict[str, Any]:
     options['path'] |= {'resume_state': None}
     options['train']['optim_g']['lr'] = 0.0
     options['train'] |= {'warmup_iter': -1}
-    spn = {key: value for key, value in options['train']['spn_opt'].items() if key not in ('balance', 'loss_weight')}
-    options['train']['spn_opt'] = spn | {'loss_weight': PUBLISHED_WEIGHT}
+    spn = {key: value for key, value in options['train']['spn_opt'].items() if key != 'balance'}
+    options['train']['spn_opt'] = spn | {'loss_weight': PUBLISHED_WEIGHT, 'every': 1}
     block = options['datasets']['train']
     block |= {'phase': 'train'} | ({'scale': opt['scale']} if 'scale' in opt else {})
     for key, value in block.items():

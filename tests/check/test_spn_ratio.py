@@ -17,11 +17,11 @@ SPN = {'type': 'SPNLoss', 'weights': 'oxford', 'loss_weight': 1e-3}
 def opt(option_file, write_pairs, tmp_path):
     """Of a run from a network, on one pair, so that each batch is the same."""
     write_pairs(1)
-    torch.manual_seed(0)
     net = tmp_path / 'net.pth'
 
     def make(**train):
         opt = parse_file(option_file(train={'spn_opt': dict(SPN)} | train))
+        torch.manual_seed(0)
         torch.save({'params': build_network(dict(opt['network_g'])).state_dict()}, net)
         opt['path']['pretrain_network_g'] = str(net)
         return opt
@@ -30,9 +30,9 @@ def opt(option_file, write_pairs, tmp_path):
 
 
 def test_it_is_the_ratio_of_the_first_step(opt, options, tmp_path):
-    before = torch.get_rng_state()
     train = {'history': {'interval': [100, 200], 'start': 0.1}}
-    per_weight = ratio_per_weight(opt(**train))
+    asked, before = opt(**train), torch.get_rng_state()
+    per_weight = ratio_per_weight(asked)
     assert torch.equal(torch.get_rng_state(), before)
     assert not list(tmp_path.glob('experiments*'))
 
@@ -64,14 +64,14 @@ def test_nothing_moves_while_it_is_measured(opt, monkeypatch):
     assert all(map(torch.equal, seen[0], seen[-1]))
 
 
-def test_balance_is_left_out_of_the_measurement(opt):
-    with_balance = {'spn_opt': {key: SPN[key] for key in ('type', 'weights')} | {'balance': 0.5}}
-    assert ratio_per_weight(opt(**with_balance)) == pytest.approx(ratio_per_weight(opt()), rel=1e-4)
+def test_balance_and_every_are_left_out_of_the_measurement(opt):
+    other = {'spn_opt': {key: SPN[key] for key in ('type', 'weights')} | {'balance': 0.5, 'every': 3}}
+    assert ratio_per_weight(opt(**other)) == pytest.approx(ratio_per_weight(opt()), rel=1e-4)
 
 
-def test_negatives_that_equal_the_network_tell_nothing(opt):
-    with pytest.raises(MclirError, match='spn_ratio is .*the negatives restore what the network restores'):
-        ratio_per_weight(opt(history={'interval': [100], 'start': 0}))
+def test_a_loss_without_gradient_tells_nothing(opt):
+    with pytest.raises(MclirError, match=r'spn_ratio is inf: the negatives .* or the loss is 0'):
+        ratio_per_weight(opt(pixel_opt={'type': 'L1Loss', 'loss_weight': 0.0}))
 
 
 def test_data_that_cannot_be_read_is_named(opt):
