@@ -26,8 +26,8 @@ _SECONDS = 8.0  # behind which no further batch is begun
 def ratio_per_weight(opt: Mapping[str, Any]) -> float:
     """The ``spn_ratio`` that λ = 1 would give at the start: of real batches, by the model of the run, on its device.
 
-    It is the geometric mean over batches from all of the training set, cut on a CPU to what takes seconds. Nothing moves, neither the network nor random
-    generators, and nothing is written.
+    It is the geometric mean over batches from all of the training set, on a CPU cut to what takes seconds. Nothing
+    moves, neither the network nor random generators, and nothing is written.
 
     Args:
         opt: Option file of a HistoryModel with ``spn_opt`` and ``history``, as parsed; its relative paths are seen from
@@ -73,7 +73,7 @@ def _options(opt: Mapping[str, Any], on_gpu: bool) -> dict[str, Any]:
     options['train']['optim_g']['lr'] = 0.0
     options['train'] |= {'warmup_iter': -1}
     spn = {key: value for key, value in options['train']['spn_opt'].items() if key != 'balance'}
-    options['train']['spn_opt'] = spn | {'loss_weight': PUBLISHED_WEIGHT, 'every': 1}
+    options['train']['spn_opt'] = spn | {'loss_weight': PUBLISHED_WEIGHT}
     block = options['datasets']['train']
     block |= {'phase': 'train'} | ({'scale': opt['scale']} if 'scale' in opt else {})
     for key, value in block.items():

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from basicsr.archs import build_network
+from basicsr.data import build_dataset
 
+from mclir_basicsr.check import spn_ratio
 from mclir_basicsr.check.preflight import check
 from mclir_basicsr.check.spn_ratio import ratio_per_weight
+from mclir_basicsr.check.trial_training import train
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.models.history_model import HistoryModel
 from mclir_basicsr.options import parse_file
@@ -39,8 +42,6 @@ def test_it_is_the_ratio_of_the_first_step(opt, options, tmp_path):
     run = opt(**train)
     model = HistoryModel(options(train={'spn_opt': dict(SPN)} | train, path=options()['path'] | run['path']))
     block = run['datasets']['train'] | {'phase': 'train', 'scale': 2}
-    from basicsr.data import build_dataset
-
     model.feed_data(torch.utils.data.default_collate([build_dataset(block)[0]]))
     model.update_learning_rate(1)
     model.optimize_parameters(1)
@@ -49,16 +50,13 @@ def test_it_is_the_ratio_of_the_first_step(opt, options, tmp_path):
 
 def test_nothing_moves_while_it_is_measured(opt, monkeypatch):
     """With the learning rate of the run the network would be another one at the second batch."""
-    from mclir_basicsr.check import trial
-
     seen = []
-    step = trial.step
 
     def noting(model, batch):
-        step(model, batch)
+        train(model, batch)
         seen.append([parameter.clone() for parameter in model.net_g.parameters()])
 
-    monkeypatch.setattr(trial, 'step', noting)
+    monkeypatch.setattr(spn_ratio, 'train', noting)
     ratio_per_weight(opt())
     assert len(seen) > 1
     assert all(map(torch.equal, seen[0], seen[-1]))
@@ -87,3 +85,8 @@ def test_check_says_when_a_pair_of_losses_cannot_act(opt, tmp_path):
     notes = check(weak, tmp_path)
     assert any('the SPN term hardly acts' in note for note in notes), notes
     assert not any('spn_ratio' in note for note in check(opt(), tmp_path))
+
+
+def test_check_tries_a_term_that_acts_at_every_nth_step(opt, tmp_path):
+    spn = SPN | {'loss_weight': 1e-6, 'every': 4}
+    assert any('the SPN term hardly acts' in note for note in check(opt(spn_opt=spn), tmp_path))
