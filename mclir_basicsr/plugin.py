@@ -42,7 +42,7 @@ def _look_up() -> list[_Entry]:
             f'{basicsr.__path__[0]} is not BasicSR 1.4.2, but an older one or a part of it, as '
             'other projects bring. Use BasicSR itself (pip install basicsr==1.4.2) where that copy does not come first.'
         )
-    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY
+    from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
     from mclir_basicsr.archs.dehazeformer_arch import DehazeFormer
     from mclir_basicsr.archs.ffanet_arch import FFANet
@@ -50,6 +50,7 @@ def _look_up() -> list[_Entry]:
     from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
     from mclir_basicsr.data.pairs_dataset import PairsFileDataset
     from mclir_basicsr.losses import PSNRLoss, SPNLoss, SSIMLoss
+    from mclir_basicsr.metrics.perceptual import calculate_dists, calculate_lpips
     from mclir_basicsr.models.history_model import HistoryModel
 
     core: list[_Entry] = [(LOSS_REGISTRY, SPNLoss), (MODEL_REGISTRY, HistoryModel)]
@@ -65,4 +66,5 @@ def _look_up() -> list[_Entry]:
         *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
         *((LOSS_REGISTRY, loss) for loss in (PSNRLoss, SSIMLoss)),
         (DATASET_REGISTRY, PairsFileDataset),
+        *((METRIC_REGISTRY, metric) for metric in (calculate_lpips, calculate_dists)),
     ]

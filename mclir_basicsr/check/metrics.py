@@ -6,6 +6,7 @@ from typing import Any
 from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError
 from mclir_basicsr.metrics.directions import direction_fault
+from mclir_basicsr.metrics.perceptual import smallest_side
 
 _SSIM = 11  # side of its window
 _NIQE = 96  # side of its blocks, of which it needs two for a covariance
@@ -35,7 +36,7 @@ def without_gt(opt: Mapping[str, Any], phase: str) -> str:
 
 
 def small(block: Mapping[str, Any], height: int, width: int) -> str:
-    """Why a metric of BasicSR cannot be computed on an image; empty where it can, or is another's.
+    """Why a metric of BasicSR or of ours cannot be computed on an image; empty where it can, or is another's.
 
     Args:
         block: Of the metric in ``val.metrics``.
@@ -58,6 +59,8 @@ def small(block: Mapping[str, Any], height: int, width: int) -> str:
     elif kind == 'calculate_niqe':
         blocks = (sides[0] // _NIQE) * (sides[1] // _NIQE)
         fits, needed = blocks >= 2, f'{_NIQE}x{2 * _NIQE} or {2 * _NIQE}x{_NIQE} pixels'
+    elif side := smallest_side(block):
+        fits, needed = min(sides) >= side, f'{side}x{side} pixels'
     else:
         return ''
     left = f'crop_border {border} leaves' if border else 'the image has'

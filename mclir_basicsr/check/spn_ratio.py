@@ -11,9 +11,11 @@ import torch
 from torch.utils.data import default_collate
 
 from mclir_basicsr.check import trial
-from mclir_basicsr.check.trial_training import BATCH, step
+from mclir_basicsr.check.trial_training import BATCH, train
+from mclir_basicsr.check.trial_validation import sentence
 from mclir_basicsr.check.untouched import untouched
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files.paths import expand
 from mclir_basicsr.losses.spn_weight import PUBLISHED_WEIGHT
 from mclir_basicsr.stand_in import stand_in
 
@@ -24,8 +26,8 @@ _SECONDS = 8.0  # behind which no further batch is begun
 def ratio_per_weight(opt: Mapping[str, Any]) -> float:
     """The ``spn_ratio`` that λ = 1 would give at the start: of real batches, by the model of the run, on its device.
 
-    It is the geometric mean over batches from all of the training set. Nothing moves, neither the network nor random
-    generators, and nothing is written.
+    It is the geometric mean over batches from all of the training set, on a CPU cut to what takes seconds. Nothing
+    moves, neither the network nor random generators, and nothing is written.
 
     Args:
         opt: Option file of a HistoryModel with ``spn_opt`` and ``history``, as parsed; its relative paths are seen from
@@ -40,12 +42,12 @@ def ratio_per_weight(opt: Mapping[str, Any]) -> float:
     on_gpu = opt.get('num_gpu') != 0 and torch.cuda.is_available()
     with untouched(on_gpu), stand_in(basicsr.utils.logger, 'initialized_logger', {'basicsr': True}):
         set_random_seed(0)
-        options = _options(opt, on_gpu)
-        model = trial.build(options)
-        ratios = []
-        for batch in _batches(options):
-            step(model, batch)
-            ratios.append(model.log_dict['spn_ratio'] / PUBLISHED_WEIGHT)
+        try:
+            ratios = _ratios(_options(opt, on_gpu))
+        except MclirError:
+            raise
+        except Exception as error:  # whatever a data set raises, or a key that is missing
+            raise MclirError(f'No training step can be made of the option file: {sentence(error)}') from error
     told = [math.log(ratio) for ratio in ratios if 0 < ratio < math.inf]
     if not told:
         raise MclirError(
@@ -54,19 +56,29 @@ def ratio_per_weight(opt: Mapping[str, Any]) -> float:
     return math.exp(sum(told) / len(told))
 
 
+def _ratios(options: dict[str, Any]) -> list[float]:
+    """Of each batch, at λ = 1."""
+    model = trial.build(options)
+    ratios = []
+    for batch in _batches(options):
+        train(model, batch)
+        ratios.append(model.log_dict['spn_ratio'] / PUBLISHED_WEIGHT)
+    return ratios
+
+
 def _options(opt: Mapping[str, Any], on_gpu: bool) -> dict[str, Any]:
     """Those of the run, but without a step's consequences."""
     options = trial.as_run(opt, Path(), on_gpu)
     options['path'] |= {'resume_state': None}
     options['train']['optim_g']['lr'] = 0.0
     options['train'] |= {'warmup_iter': -1}
-    spn = {key: value for key, value in options['train']['spn_opt'].items() if key not in ('balance', 'loss_weight')}
+    spn = {key: value for key, value in options['train']['spn_opt'].items() if key != 'balance'}
     options['train']['spn_opt'] = spn | {'loss_weight': PUBLISHED_WEIGHT}
     block = options['datasets']['train']
     block |= {'phase': 'train'} | ({'scale': opt['scale']} if 'scale' in opt else {})
     for key, value in block.items():
         if key.startswith('dataroot') and isinstance(value, str):
-            block[key] = str(Path(value).expanduser())
+            block[key] = str(expand(key, value))
     return options
 
 

@@ -16,6 +16,7 @@ from mclir_basicsr.check.trial_training import first_batch, shapes, train
 from mclir_basicsr.check.trial_validation import sentence, validate
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import imagenet_file
+from mclir_basicsr.losses.spn_weight import judge
 
 _SECONDS = 30.0  # behind which no val set but the first is begun
 
@@ -24,9 +25,9 @@ def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str
     """Train one batch of at most two samples, and restore and measure one image of each val set.
 
     The model is that of the run, on its device; on a CPU the batch is cut to what takes seconds. Of ``train.compile``
-    the compiler alone is tried; ``accumulate`` and ``history.start_iter`` are left out, so that the batch meets all
-    terms. ImageNet weights that the run needs are fetched; nothing else is written. Random generators move: call it
-    within ``untouched``.
+    the compiler alone is tried; ``accumulate``, ``history.start_iter`` and ``spn_opt.every`` are left out, so that the
+    batch meets all terms. ImageNet weights that the run needs are fetched; nothing else is written. Random generators
+    move: call it within ``untouched``.
 
     Args:
         opt: An option file without other faults, its data sets completed as BasicSR's parser does.
@@ -69,6 +70,8 @@ def as_run(opt: Mapping[str, Any], experiment: Path, on_gpu: bool) -> dict[str, 
         options['train'] |= {'accumulate': 1, 'compile': False}
         if options['train'].get('history'):
             options['train']['history']['start_iter'] = 0
+        if options['train'].get('spn_opt'):
+            options['train']['spn_opt']['every'] = 1
     options['logger']['print_freq'] = 1  # what is measured for the log is tried, too
     if isinstance(options.get('val'), dict):
         options['val'] |= {'pbar': False, 'at_start': False}
@@ -80,6 +83,7 @@ def _try(options: dict[str, Any], start: float) -> str:
     _compiler(options, model.device)
     batch = train(model, first_batch(model))
     said, faults = [f'a training batch of {shapes(batch)}'], []
+    of_weight = _of_weight(model)
     val_sets = [phase for phase in options['datasets'] if phase != 'train' and options.get('val')]
     for phase in val_sets:
         if phase != val_sets[0] and time.monotonic() - start > _SECONDS:
@@ -91,7 +95,13 @@ def _try(options: dict[str, Any], start: float) -> str:
             faults += error.lines
     if faults:
         raise FaultsError(faults)
-    return ', '.join(said) + '.'
+    return f'{", ".join(said)}. {of_weight}'.rstrip()
+
+
+def _of_weight(model: Any) -> str:
+    """What there is to say of λ after a training step; a balance chooses its own."""
+    ratio = getattr(model, 'log_dict', {}).get('spn_ratio')
+    return '' if ratio is None or model.balance is not None else judge(ratio, model.cri_spn.loss_weight)
 
 
 def build(options: dict[str, Any]) -> Any:

@@ -75,8 +75,17 @@ def _parser() -> argparse.ArgumentParser:
         '--pretrain', metavar='CKPT', help='checkpoint to retrain; it tells the network where FILE has no network_g'
     )
     enable.add_argument('--negatives', type=int, metavar='K', help='number of negative models (default: 4)')
+    weight = enable.add_mutually_exclusive_group()
+    weight.add_argument('--loss-weight', type=float, metavar='L', help='weight (lambda) of the SPN term')
+    weight.add_argument(
+        '--ratio',
+        type=float,
+        metavar='R',
+        help='spn_ratio that the weight is measured for (default: 0.02; where checkpoint, data or VGG weights are not '
+        'at hand, 1e-3 for L1 and Charbonnier, else a balance)',
+    )
     enable.add_argument(
-        '--loss-weight', type=float, metavar='L', help='weight (lambda) of the SPN term (default: 1e-3)'
+        '--vgg-weights', metavar='W', help='imagenet (default), oxford, random, or a torchvision vgg state dict'
     )
     _add_force(enable, 'replace OUT where it exists')
     enable.set_defaults(run=_enable)
@@ -176,6 +185,8 @@ def _enable(options: argparse.Namespace) -> int:
         pretrain=options.pretrain,
         negatives=options.negatives,
         loss_weight=options.loss_weight,
+        ratio=options.ratio,
+        vgg_weights=options.vgg_weights,
         force=options.force,
     )
     _say(*notes)

@@ -20,6 +20,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.history import PRECISIONS, ModelHistory
 from mclir_basicsr.inference.normalisation import Normalisation
 from mclir_basicsr.losses.spn_loss import gradient_ratio
+from mclir_basicsr.losses.spn_weight import STRONG, WEAK, judge
 from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
@@ -71,6 +72,7 @@ class HistoryModel(SavingModel):
         self.balance: Balance | None = None
         self.log_dict: dict[str, float] = {}
         self._spn_terms: dict[str, Tensor] = {}  # of the last step with the SPN term
+        self._was_weak = False  # whether the log has said so
         super().__init__(opt)
 
     def init_training_settings(self) -> None:
@@ -347,15 +349,20 @@ class HistoryModel(SavingModel):
         self.log_dict = self.reduce_loss_dict(self._terms)
         if self.history is not None:
             self.log_dict['neg_refresh'] = sum(self.history.refreshes)
-        if math.inf > self.log_dict.get('spn_ratio', last_ratio) > 1 >= last_ratio:
-            get_root_logger().warning(
-                f'spn_ratio is {self.log_dict["spn_ratio"]:.3g}: the SPN term pushes harder than the reconstruction '
-                'loss pulls, and has no bound. Lower spn_opt.loss_weight, or set spn_opt.balance or spn_opt.margin.'
-            )
+        if 'spn_ratio' in self.log_dict:
+            self._judge_ratio(self.log_dict['spn_ratio'], last_ratio)
         bad_steps = self.guard.report(self._iteration, self._hints)
         if bad_steps:
             self.log_dict['bad_steps'] = bad_steps
         return self.log_dict
+
+    def _judge_ratio(self, ratio: float, last_ratio: float) -> None:
+        """Warn each time that the ratio becomes too high, and once where it is too low."""
+        is_weak = ratio < WEAK and self.balance is None and not self._was_weak
+        warning = judge(ratio, self.cri_spn.loss_weight) if is_weak or ratio > STRONG >= last_ratio else ''
+        if warning:
+            get_root_logger().warning(warning)
+            self._was_weak |= is_weak
 
 
 def _channels_last(tensor: Tensor) -> Tensor:

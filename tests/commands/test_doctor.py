@@ -17,7 +17,7 @@ from mclir_basicsr import served
 from mclir_basicsr.commands import doctor
 from mclir_basicsr.commands.doctor import Finding, copies, loading, machine, packages
 from mclir_basicsr.commands.doctor.findings import way_out
-from mclir_basicsr.losses import features
+from mclir_basicsr.losses import features, oxford
 
 
 def found(check):
@@ -396,6 +396,15 @@ def test_imagenet_weights_are_missing(monkeypatch, tmp_path):
     assert 'https://download.pytorch.org/models/vgg16-397923af.pth' in findings['vgg16'].advice
     assert str(tmp_path / 'checkpoints' / 'vgg19-dcbb9e9d.pth') in findings['vgg19'].advice
     assert 'spn_opt.weights' in findings['vgg16'].advice
+    assert 'oxford' in findings['vgg16'].advice
+
+
+def test_weights_that_ship_are_whole_or_damaged(monkeypatch, tmp_path):
+    assert found(packages.oxford_weights)['oxford'].mark == 'ok'
+    monkeypatch.setattr(oxford, 'FILE', tmp_path / 'gone.safetensors')
+    finding = found(packages.oxford_weights)['oxford']
+    assert finding.mark == 'hint'
+    assert 'pip install --force-reinstall' in finding.advice
 
 
 def test_imagenet_weights_are_whole_or_damaged(monkeypatch, tmp_path):

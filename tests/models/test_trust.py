@@ -96,6 +96,24 @@ def test_a_term_that_wins_is_told_when_it_begins_to(options, caplog):
     assert caplog.text.count('pushes harder than') == 1
 
 
+def test_a_term_that_hardly_acts_is_told_once(options, caplog):
+    """As the published λ beside PSNRLoss: nothing moves, and nothing says so."""
+    spn = SPN['spn_opt'] | {'loss_weight': 1e-6}
+    model = build_model(options(train=SPN | {'spn_opt': spn}))
+    for iteration in (1, 2, 3):
+        assert 0 < step(model, iteration)['spn_ratio'] < 0.002
+    assert caplog.text.count('the SPN term hardly acts') == 1
+    assert 'would give 0.02' in caplog.text
+
+
+def test_a_balance_is_not_told_that_it_is_low(options, caplog):
+    """Whoever sets a low one wants it."""
+    spn = {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'balance': 1e-4}
+    model = build_model(options(train=SPN | {'spn_opt': spn}))
+    step(model, 1)
+    assert 'hardly acts' not in caplog.text
+
+
 def test_balance_keeps_the_ratio(options):
     spn = {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'balance': 0.05}
     model = build_model(options(train=SPN | {'spn_opt': spn}))

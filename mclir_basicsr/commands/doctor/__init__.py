@@ -10,7 +10,7 @@ from mclir_basicsr.commands.doctor.copies import basicsr
 from mclir_basicsr.commands.doctor.findings import Finding, report, text_of, way_out
 from mclir_basicsr.commands.doctor.loading import plugin, start_up
 from mclir_basicsr.commands.doctor.machine import gpu
-from mclir_basicsr.commands.doctor.packages import imagenet_weights, libraries, python, tensorboard
+from mclir_basicsr.commands.doctor.packages import imagenet_weights, libraries, oxford_weights, python, tensorboard
 
 __all__ = ['CHECKS', 'Finding', 'examine', 'report']
 
@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     start_up,
     plugin,
     imagenet_weights,
+    oxford_weights,
 )
 
 

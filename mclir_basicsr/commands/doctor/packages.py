@@ -52,7 +52,8 @@ def imagenet_weights() -> Iterator[Finding]:
         file = imagenet_file(vgg_type)
         by_hand = (
             f'Without a network, fetch {get_model_weights(vgg_type)["IMAGENET1K_V1"].url} elsewhere and\n'
-            f'put it at {file}, or set spn_opt.weights to where you keep it.'
+            f'put it at {file}, or set spn_opt.weights to where you keep it, or to oxford\n'
+            '(vgg16 up to relu3_3, ships with this package).'
         )
         if not file.is_file():
             advice = f'The first run that uses them downloads them.\n{by_hand}'
@@ -62,6 +63,16 @@ def imagenet_weights() -> Iterator[Finding]:
             yield Finding(vgg_type, f'damaged ImageNet weights: {file}', advice, fatal=True)
         else:
             yield Finding(vgg_type, f'ImageNet weights: {file}')
+
+
+def oxford_weights() -> Iterator[Finding]:
+    """Whether the weights that ship with the package are there and whole."""
+    try:
+        file = import_module('mclir_basicsr.losses.oxford').load_oxford()[0]
+    except ValueError as error:  # MclirError; it says what to do
+        yield Finding('oxford', 'damaged weights', str(error))
+    else:
+        yield Finding('oxford', f'vgg16 up to relu3_3, shipped weights: {file}')
 
 
 def _is_whole(file: Path) -> bool:

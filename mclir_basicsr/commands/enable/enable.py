@@ -12,6 +12,7 @@ from mclir_basicsr.commands.enable.blocks import COMMENTS, defaults, loss_to_fol
 from mclir_basicsr.commands.enable.forks import REFERENCE_MODEL, UNREAD, take_out, turn_perceptual
 from mclir_basicsr.commands.enable.network import detect_network, write_network
 from mclir_basicsr.commands.enable.option_text import OptionText, all_keys, entries, get, is_null
+from mclir_basicsr.commands.enable.weight import check_arguments, fit_weight
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
 
@@ -30,6 +31,8 @@ def enable(
     pretrain: str | None = None,
     negatives: int | None = None,
     loss_weight: float | None = None,
+    ratio: float | None = None,
+    vgg_weights: str | None = None,
     force: bool = False,
 ) -> list[str]:
     """Write an SPN retraining made from an option file of BasicSR or of the MCLIR reference.
@@ -40,7 +43,10 @@ def enable(
         pretrain: Checkpoint of the trained network, for ``path.pretrain_network_g``. Where the source has no
             ``network_g``, or ``network_g: {type: auto}``, its network is detected and written out.
         negatives: Number of negative models, >= 1. Default: as in the file, otherwise 4.
-        loss_weight: Weight of the SPN term, > 0. Default: as in the file, otherwise that of SPNOptions.
+        loss_weight: Weight of the SPN term, > 0. Default: as in the file, otherwise chosen for ratio.
+        ratio: The ``spn_ratio`` that the weight is chosen for, by a measurement where checkpoint, data and VGG weights
+            are at hand. Default: 0.02; without a measurement L1 and Charbonnier keep the published weight.
+        vgg_weights: ``spn_opt.weights``. Default: ``imagenet``.
         force: Replace ``target`` where it exists, in one step.
 
     Returns:
@@ -53,6 +59,7 @@ def enable(
     """
     source, target = Path(source), Path(target)
     _check_arguments(source, target, pretrain, negatives, loss_weight)
+    check_arguments(loss_weight, ratio, vgg_weights)
     refuse_to_replace([target], '-o', force=force)
     text = OptionText(source)
     model, name = _model_and_name(text)
@@ -69,20 +76,23 @@ def enable(
         take_out(text, text.root, given)
     spn, history = defaults(given, is_reference and 'adaptive' in model.lower(), negatives, notes)
 
+    spn['weights'] = vgg_weights or spn['weights']
     train = text.block('train')
-    anchor = loss_to_follow(train)
+    anchor, is_given = loss_to_follow(train), loss_weight is not None
     if is_reference and isinstance(get(train, 'perceptual_opt'), MappingNode):
         anchor = 'perceptual_opt'
         turn_perceptual(text, train, spn, loss_weight, notes)
+        is_given = is_given or ratio is None  # by the file
     else:
         spn['loss_weight'] = loss_weight or spn['loss_weight']
         text.insert(train, anchor, {'spn_opt': spn}, COMMENTS)
-        notes.append(f'train.spn_opt: loss_weight {spn["loss_weight"]} on {spn["vgg_type"]}.')
+        weight = f', loss_weight {loss_weight}' if is_given else ''
+        notes.append(f'train.spn_opt: {spn["vgg_type"]} with weights {spn["weights"]}{weight}.')
     comments = COMMENTS | {key: comment for key, (_, comment) in given.items() if comment}
     text.insert(train, anchor, {'history': history}, comments)
     unread = [key for key in UNREAD if key in all_keys(text.root)]
     notes += [f'{key} is read by nothing and has no effect; {UNREAD[key]}.' for key in unread]
-    text.write(target)
+    fit_weight(text, is_given, ratio, notes).write(target)
     return notes
 
 
