@@ -16,6 +16,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.run import stop
 
 _LOST = re.compile(r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (is killed by signal: [\w ]+|exited unexpectedly)')
+_lost: RuntimeError | None = None  # noted, and not told yet
 
 
 def care_for(loader: DataLoader) -> None:
@@ -24,13 +25,15 @@ def care_for(loader: DataLoader) -> None:
     Args:
         loader: Of the training data; it is changed.
     """
+    global _lost
+    _lost = None  # of an earlier run
     # A weak one: a loader that held itself would stay behind the end of the run, and its persistent workers with it.
     start = WeakMethod(loader._get_iterator)
 
     def start_shielded() -> '_Batches':
         with stop.shielded():
             batches = start()()  # type: ignore[misc]
-        _name_lost_workers()
+        _note_lost_workers()
         return _Batches(batches)
 
     loader._get_iterator = start_shielded  # type: ignore[method-assign, assignment]
@@ -51,28 +54,36 @@ class _Batches:
         return self
 
     def __next__(self) -> Any:
+        if _lost is not None:
+            _raise_if_lost(_lost)
         try:
             return next(self._batches)
         except RuntimeError as error:
-            _raise_if_lost(error)
+            _raise_if_lost(_lost or error)
             raise
 
 
-def _name_lost_workers() -> None:
-    """PyTorch tells of a lost worker in its handler of SIGCHLD, wherever the training is: name it there too."""
+def _note_lost_workers() -> None:
+    """Leave the loss of a worker, which PyTorch raises in its handler of SIGCHLD, to the next batch.
+
+    The handler runs wherever the training is. What it raises there breaks into a save, or is swallowed by the code that
+    it meets, as logging does.
+    """
     of_torch = signal.getsignal(signal.SIGCHLD)
     is_main = threading.current_thread() is threading.main_thread()
-    if not (is_main and callable(of_torch)) or hasattr(of_torch, 'names_lost_workers'):
+    if not (is_main and callable(of_torch)) or hasattr(of_torch, 'notes_lost_workers'):
         return
 
     def note(number: int, frame: FrameType | None) -> None:
+        global _lost
         try:
             of_torch(number, frame)
         except RuntimeError as error:
-            _raise_if_lost(error)
-            raise
+            if not _LOST.match(str(error)):
+                raise
+            _lost = error
 
-    note.names_lost_workers = True  # type: ignore[attr-defined]
+    note.notes_lost_workers = True  # type: ignore[attr-defined]
     signal.signal(signal.SIGCHLD, note)
 
 
@@ -80,10 +91,10 @@ def _raise_if_lost(error: RuntimeError) -> None:
     lost = _LOST.match(str(error))
     if lost is not None:
         raise MclirError(
-            f'A process that reads the training data (DataLoader worker, pid {lost[1]}) {lost[2]}. Killed: the machine '
-            'ran out of memory (`dmesg` tells), or someone killed it; lower datasets.train.num_worker_per_gpu or the '
-            'batch. Bus error: shared memory (/dev/shm) is full; give the container more (docker run --shm-size=8g) or '
-            'lower num_worker_per_gpu. --auto_resume goes on from the last save.'
+            f'A process that reads the training data (DataLoader worker, pid {lost[1]}) {lost[2]}. "Killed" is mostly '
+            'want of memory (`dmesg` tells): lower datasets.train.num_worker_per_gpu or the batch. "Bus error" is want '
+            'of shared memory (/dev/shm): give the container more (docker run --shm-size=8g), or lower '
+            'num_worker_per_gpu. --auto_resume goes on from the last save.'
         ) from error
 
 

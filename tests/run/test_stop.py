@@ -15,8 +15,10 @@ from mclir_basicsr.run import stop
 
 @pytest.fixture(autouse=True)
 def _put_back():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started without
     yield
     stop.finish()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize('number', stop.SIGNALS)
