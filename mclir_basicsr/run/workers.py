@@ -5,6 +5,7 @@ import multiprocessing
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -16,6 +17,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.run import stop
 
 _LOST = re.compile(r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (is killed by signal: [\w ]+|exited unexpectedly)')
+_WAIT = 1.0  # seconds for the signal of a worker's end to come
 _lost: RuntimeError | None = None  # noted, and not told yet
 
 
@@ -60,6 +62,13 @@ class _Batches:
             return next(self._batches)
         except RuntimeError as error:
             _raise_if_lost(_lost or error)
+            raise
+        except (OSError, EOFError):  # of a worker that is just going, while it hands a batch over
+            until = time.monotonic() + _WAIT
+            while _lost is None and time.monotonic() < until:
+                time.sleep(0.01)
+            if _lost is not None:
+                _raise_if_lost(_lost)
             raise
 
 

@@ -108,6 +108,22 @@ def test_a_worker_that_is_killed_is_named_at_the_next_batch(new_workers, moment,
     assert all(word in str(error.value) for word in ('memory', '--shm-size', 'num_worker_per_gpu', '--auto_resume'))
 
 
+def test_a_worker_that_is_lost_while_it_hands_a_batch_over_is_named(new_workers, monkeypatch):
+    """The connection breaks before the system has told of its end."""
+    loader = cared_for()
+    samples = iter(loader)
+    (worker,) = new_workers()
+
+    class Broken:
+        def __next__(self):
+            os.kill(worker.pid, signal.SIGKILL)
+            raise ConnectionResetError('reset by peer')
+
+    monkeypatch.setattr(samples, '_batches', Broken())
+    with pytest.raises(MclirError, match=f'pid {worker.pid}'):
+        next(samples)
+
+
 def test_faults_of_the_data_set_stay_what_they_are(new_workers):
     loader = DataLoader([], num_workers=1, batch_size=None, sampler=[0])
     workers.care_for(loader)
