@@ -8,7 +8,7 @@ import torch
 import yaml
 from basicsr.archs import build_network
 from conftest import run
-from option_texts import PLAIN
+from option_texts import PLAIN, REFERENCE
 
 from mclir_basicsr.check.spn_ratio import ratio_per_weight
 from mclir_basicsr.commands.enable.enable import enable
@@ -143,3 +143,21 @@ def test_on_the_command_line(plain, tmp_path):
     assert result.returncode == 0, result.stderr
     assert 'for a spn_ratio of 0.1; the published 0.001 would give' in result.stdout
     assert not (tmp_path / 'experiments').exists()
+
+
+def test_the_weight_of_a_reference_file_stays_unless_a_ratio_is_asked_for(tmp_path):
+    (tmp_path / 'in.yml').write_text(REFERENCE)
+    enable(tmp_path / 'in.yml', tmp_path / 'kept.yml')
+    assert parse_file(tmp_path / 'kept.yml')['train']['spn_opt']['loss_weight'] == 0.003
+    enable(tmp_path / 'in.yml', tmp_path / 'balanced.yml', ratio=0.1)
+    spn = parse_file(tmp_path / 'balanced.yml')['train']['spn_opt']
+    assert spn['balance'] == 0.1
+    assert 'loss_weight' not in spn
+
+
+def test_shipped_weights_without_the_layers_of_the_file_are_refused(tmp_path):
+    source = tmp_path / 'in.yml'
+    source.write_text(re.sub('vgg_type: vgg16', 'vgg_type: vgg19', REFERENCE))
+    with pytest.raises(MclirError, match='weights: oxford is vgg16 up to relu3_3, but vgg_type is vgg19'):
+        enable(source, tmp_path / 'spn.yml', vgg_weights='oxford')
+    assert not (tmp_path / 'spn.yml').exists()
