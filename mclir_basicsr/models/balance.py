@@ -56,4 +56,5 @@ class Balance:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Go on from there."""
-        self._mean, self.weight = state['mean'], state['weight']
+        # Python's whole numbers may be larger than torch takes.
+        self._mean, self.weight = None if state['mean'] is None else float(state['mean']), float(state['weight'])

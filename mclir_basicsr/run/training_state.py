@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from mclir_basicsr.run.optimizer_state import as_many, of_optimizer, of_schedule, shown
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, lt=1e300, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
