@@ -211,13 +211,16 @@ def repeat(folder: Path, options: Path, straight: Path, within: float, moments: 
     """One run from its start to its end, killed on the way, and the comparison."""
     folder.mkdir()
     kills = 0
+    left: set[Path] = set()
     while kill_somewhere(fork(train(folder, options), folder / 'output.log'), folder, within, moments):
         kills += 1
+        half = half_written(folder)  # at once: the resumed run removes them
+        tally.in_a_save += bool(half - left)
+        left = half
         if not list(folder.glob('experiments/run/training_states/*.state')):
             time.sleep(1)  # it starts anew, and BasicSR puts the old folder aside under a name that ends in the second
     tally.repetitions += 1
     tally.kills += kills
-    tally.in_a_save += len(half_written(folder))
     if call(equal(folder, straight), folder / 'output.log') == 0:
         tally.survived += kills
     else:

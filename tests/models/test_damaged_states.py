@@ -130,7 +130,7 @@ def test_other_negatives_are_named(trained, options):
         other.resume_training(state)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_is_let_through_trains_on(trained, data):
     """Whatever entry is changed into whatever: one message that is ours, or a run that goes on and saves."""
