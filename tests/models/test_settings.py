@@ -150,3 +150,17 @@ def test_a_moment_of_a_schedule_is_no_difference_of_its_settings(name):
     net = torch.nn.Module()
     net.weight = parameter
     assert list(faults(state, Expected(*own, net, 0))) == []
+
+
+@pytest.mark.parametrize(('kind', 'fits'), [('AdamW', True), ('RAdam', True), ('RMSprop', False), ('NAdam', False)])
+def test_optimizers_that_keep_the_same_averages_can_take_each_others_place(resume, kind, fits):
+    optimizer = {'optim_g': {'type': kind, 'lr': 1e-3}}
+    if not fits:
+        with pytest.raises(MclirError, match=r'optimizers\.0\.state\.0\.\w+ is missing'):
+            resume({}, optimizer, 'file')
+        return
+    model, resumed, _ = resume({}, optimizer, 'file')
+    assert type(resumed.optimizer_g).__name__ == kind
+    for old, new in zip(model.optimizer_g.state.values(), resumed.optimizer_g.state.values(), strict=True):
+        assert torch.equal(old['exp_avg'], new['exp_avg'])
+    assert all(rate > 0 for rate in rates(resumed, 6, 7))
