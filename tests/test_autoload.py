@@ -70,7 +70,10 @@ print(sorted({'torch', 'torchvision', 'mclir_basicsr.plugin', 'mclir_basicsr.com
 @pytest.mark.parametrize('flags', [(), ('-W', 'error')], ids=['', '-W error'])
 def test_a_foreign_old_or_partial_basicsr_is_left_alone_in_silence(make, flags, tmp_path):
     make(tmp_path)
-    path = f'{tmp_path}:{Path(mclir_basicsr.__file__).parents[1]}'
+    ours = tmp_path / 'ours'  # alone: beside it, where it is installed, lies the basicsr that serves
+    ours.mkdir()
+    (ours / 'mclir_basicsr').symlink_to(Path(mclir_basicsr.__file__).parent)
+    path = f'{tmp_path}:{ours}'
     # -S: site-packages, and the basicsr in it, does not stand in for the bare folder
     result = run(sys.executable, '-S', *flags, '-c', CODE, cwd=tmp_path, PYTHONPATH=path)
     assert (result.returncode, result.stdout, result.stderr) == (0, '[]\n', '')
