@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.options import parse_file
+from mclir_basicsr.options import force, parse_file
 
 WITHOUT_SPN = ('train:spn_opt=~', 'train:history=~')
 # Entries of train.scheduler that count iterations.
@@ -166,21 +165,16 @@ def _check_arms(arms: Sequence[Arm]) -> None:
 
 
 def _apply(opt: dict[str, Any], arm: str, change: str) -> None:
-    path, is_given, text = change.partition('=')
-    *blocks, key = path.strip().split(':')
-    block: Any = opt
-    for name in blocks:
-        block = block.get(name) if isinstance(block, dict) else None
-    if not is_given or not isinstance(block, dict):
-        raise MclirError(f'Arm {arm}: {change}: write block:key=value, with blocks that the option file has.')
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise MclirError(f'Arm {arm}: {change}: the value is no YAML: {error}') from error
-    if value is None:
-        block.pop(key, None)
-    else:
-        block[key] = value
+        force(opt, [change])
+    except MclirError as error:
+        raise MclirError(str(error).replace('--force_yml', f'Arm {arm}:', 1)) from error
+    *blocks, key = change.partition('=')[0].strip().split(':')
+    block = opt
+    for name in blocks:
+        block = block[name]
+    if block[key] is None:  # ~
+        del block[key]
 
 
 def stretch(train: dict[str, Any], ratio: float) -> None:
