@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from mclir_basicsr.commands.replacing import refuse_to_replace
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command to those of argparse; returns its parser."""
@@ -17,6 +19,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     evaluate.add_argument('--gt', type=Path, metavar='DIR', help='folder of ground truth, with --lq')
     evaluate.add_argument('--lq', type=Path, metavar='DIR', help='folder of the inputs')
     evaluate.add_argument('-o', '--output', type=Path, metavar='JSON', help='file for the figures of each image')
+    evaluate.add_argument('--force', action='store_true', help='replace JSON where it exists')
     return evaluate
 
 
@@ -24,4 +27,6 @@ def run(options: argparse.Namespace) -> str:
     """Evaluate what the arguments say; returns the report."""
     from mclir_basicsr.commands.evaluate.evaluate import evaluate
 
+    if options.output is not None:
+        refuse_to_replace([options.output], '-o', force=options.force)
     return evaluate(options.places, option_file=options.opt, gt=options.gt, lq=options.lq, output=options.output)

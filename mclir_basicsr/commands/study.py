@@ -72,7 +72,8 @@ def study(
         if until is None or all(settled(gain, until.width) for gain in results.gains if gain.metric == until.metric):
             break
     results.write(out, folder.described() | {'seeds': count})
-    return '\n'.join([*results.lines(), '', f'{out / "results.json"}, results.csv, results.tex'])
+    longer = [f'{arm}: {ratio:g} times the iterations of the file.' for arm, ratio in folder.time_ratios.items()]
+    return '\n'.join([*results.lines(), *longer, '', f'{out / "results.json"}, results.csv, results.tex'])
 
 
 def _train(folder: Folder, seeds: Sequence[int], places: Sequence[dict[str, str]]) -> None:

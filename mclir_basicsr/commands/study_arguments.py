@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         '--until', type=float, metavar='WIDTH', help='go on seed by seed until every interval is within ±WIDTH'
     )
     study.add_argument('--metric', metavar='M', help='metric of val.metrics that --until is about (default: the first)')
-    study.add_argument('--max-seeds', type=int, default=10, metavar='N', help='with --until (default: 10)')
+    study.add_argument('--max-seeds', type=int, metavar='N', help='with --until (default: 10)')
     study.add_argument('--jobs', type=int, metavar='N', help='runs at a time (default: one per GPU, or 1)')
     study.add_argument(
         '--time-ratio', type=float, metavar='R', help='steps of plain_time for one of spn (default: measured)'
@@ -48,13 +48,15 @@ def run(options: argparse.Namespace) -> str:
     if options.arm:
         arms = tuple(Arm(name, tuple(changes)) for name, *changes in options.arm)
     until = None
+    if options.until is None and (options.metric is not None or options.max_seeds is not None):
+        raise MclirError('--metric and --max-seeds act with --until only.')
     if options.until is not None:
         if not options.until > 0:
             raise MclirError(f'--until must be above 0, but is {options.until}.')
         metrics = (parse_file(file).get('val') or {}).get('metrics') or {}
         if options.metric is not None and options.metric not in metrics:
             raise MclirError(f'--metric {options.metric} is none of val.metrics: {", ".join(metrics) or "empty"}.')
-        until = Until(options.until, options.metric or next(iter(metrics), ''), options.max_seeds)
+        until = Until(options.until, options.metric or next(iter(metrics), ''), options.max_seeds or 10)
     return study(
         file,
         options.out,

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
-from mclir_basicsr.study.definition import Definition, run_name
+from mclir_basicsr.study.definition import Arm, Definition, run_name
 from mclir_basicsr.study.results import is_finished
 from mclir_basicsr.study.runs import Job
 
@@ -50,16 +51,24 @@ class Folder:
                 )
         elif root.is_dir() and any(root.iterdir()):
             raise MclirError(f'{root} is not empty and holds no study: give another folder (-o).')
-        for arm in definition.arms:
-            if arm.as_long_as is not None and arm.name not in self.time_ratios:
-                self.time_ratios[arm.name] = time_ratio or self._measure(arm.as_long_as, arm.name)
+        arms = {arm.name: arm for arm in definition.arms}
+        stretched = [arm for arm in definition.arms if arm.as_long_as is not None]
+        if time_ratio is not None and (not stretched or set(self.time_ratios.values()) - {time_ratio}):
+            kept_ratios = ', '.join(f'{name} {ratio:g}' for name, ratio in self.time_ratios.items())
+            raise MclirError(
+                f'--time-ratio {time_ratio:g} cannot act: '
+                + (f'{root} has {kept_ratios} already.' if kept_ratios else 'no arm is to take as long as another.')
+            )
+        for arm in stretched:
+            if arm.name not in self.time_ratios:
+                self.time_ratios[arm.name] = time_ratio or self._measure(arms[str(arm.as_long_as)], arm)
         root.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as stream:
             stream.write(json.dumps(self.described(), indent=1).encode())
 
-    def options(self, arm: str, seed: int) -> dict[str, Any]:
+    def options(self, arm: Arm, seed: int) -> dict[str, Any]:
         """The options of a run."""
-        return self.definition.run_options(self._arm(arm), seed, self.time_ratios)
+        return self.definition.run_options(arm, seed, self.time_ratios)
 
     def unfinished(self, seeds: Sequence[int]) -> list[Job]:
         """The runs that are still to be done, seed by seed; their option files are written."""
@@ -67,17 +76,17 @@ class Folder:
         (self.root / 'options').mkdir(exist_ok=True)
         for seed in seeds:
             for arm in self.definition.arms:
-                opt, name = self.options(arm.name, seed), run_name(arm.name, seed)
+                opt, name = self.options(arm, seed), run_name(arm.name, seed)
                 file, total = self.root / 'options' / f'{name}.yml', int(opt['train']['total_iter'])
                 with whole_file(file) as stream:
                     stream.write(_yaml(opt).encode())
                 if not is_finished(self.root / 'experiments' / name, total, self.datasets()):
-                    jobs.append(Job(name, file, total))
+                    jobs.append(Job(name, file, total, tried=seed > 0))
         return jobs
 
     def total_iters(self) -> dict[str, int]:
         """Iterations of each run, by arm."""
-        return {arm.name: int(self.options(arm.name, 0)['train']['total_iter']) for arm in self.definition.arms}
+        return {arm.name: int(self.options(arm, 0)['train']['total_iter']) for arm in self.definition.arms}
 
     def described(self) -> dict[str, Any]:
         """What tells this study from another."""
@@ -88,27 +97,19 @@ class Folder:
         blocks: Mapping[str, Any] = self.definition.options['datasets']
         return [block['name'] for phase, block in blocks.items() if phase.startswith('val')]
 
-    def _arm(self, name: str) -> Any:
-        return next(arm for arm in self.definition.arms if arm.name == name)
-
-    def _measure(self, slow: str, fast: str) -> float:
+    def _measure(self, slow: Arm, fast: Arm) -> float:
         """The ratio of their steps, measured in a process of its own."""
-        files = []
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.time_ratios[fast] = 1.0
-        for name in (slow, fast):
-            files.append(self.root / f'timing_{name}.yml')
-            files[-1].write_text(_yaml(self.options(name, 0)), encoding='utf-8')
-        try:
+        with TemporaryDirectory() as folder:
+            files = []
+            for arm in (slow, fast):
+                opt = self.definition.run_options(arm, 0, dict.fromkeys((slow.name, fast.name), 1.0))
+                files.append(Path(folder) / f'{arm.name}.yml')
+                files[-1].write_text(_yaml(opt), encoding='utf-8')
             command = [sys.executable, '-m', 'mclir_basicsr.study.timing', *map(str, files)]
             done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                last = '\n'.join(done.stderr.strip().splitlines()[-5:])
-                raise MclirError(f'The time of a step of {slow} and {fast} could not be measured:\n{last}')
-        finally:
-            del self.time_ratios[fast]
-            for file in files:
-                file.unlink()
+        if done.returncode:
+            last = '\n'.join(done.stderr.strip().splitlines()[-5:])
+            raise MclirError(f'The time of a step of {slow.name} and {fast.name} could not be measured:\n{last}')
         return float(done.stdout.split()[-1])
 
 

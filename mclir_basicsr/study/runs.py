@@ -28,17 +28,19 @@ class Job:
         name: Of the experiment.
         options: Its option file.
         total_iter: Iterations in all.
+        tried: Another seed of its arm has tried a batch before its run; the same batch need not be tried again.
     """
 
     name: str
     options: Path
     total_iter: int
+    tried: bool = False
 
 
 def command(job: Job, root: Path) -> list[str]:
     """What trains a run; experiments go to ``root``, where it goes on from its own latest state if there is one."""
     lock = root / 'logs' / f'{job.name}.lock'
-    flags = ['--root', str(root), '-opt', str(job.options), '--auto_resume']
+    flags = ['--root', str(root), '-opt', str(job.options), '--auto_resume', *(['--fast'] if job.tried else [])]
     return [sys.executable, '-m', 'mclir_basicsr.study.child', str(lock), 'train', *flags]
 
 

@@ -58,6 +58,10 @@ def test_the_command_takes_an_option_file(experiment, tmp_path):
     assert done.returncode == 0, done.stderr
     mean = sum(figures.of_iteration(experiment, 0)['held-out']['psnr'].values()) / 2
     assert f'{mean:.4f}' in done.stdout
+    again = ['mclir', 'evaluate', tmp_path / 'start.pth', '-opt', tmp_path / 'test.yml', '-o', tmp_path / 'tiny.yml']
+    done = run(*again, cwd=tmp_path)
+    assert done.returncode == 2
+    assert 'exists already. Give another name, or --force' in done.stderr
 
 
 @pytest.mark.parametrize(

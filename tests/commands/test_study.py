@@ -98,6 +98,8 @@ def test_the_time_of_steps_is_measured_once(option_path, tmp_path, monkeypatch):
     folder = Folder(tmp_path / 'out', define(option_path, arms))
     assert folder.total_iters() == {'plain': 6, 'spn': 6, 'longer': round(6 * ratio)}
     assert Folder(tmp_path / 'given', define(option_path, arms), 3.0).total_iters()['longer'] == 18
+    with pytest.raises(MclirError, match=r'--time-ratio 4 cannot act: .*given has longer 3 already'):
+        Folder(tmp_path / 'given', define(option_path, arms), 4.0)
 
 
 @pytest.mark.parametrize('numbers', [{'seeds': 0}, {'time_ratio': 0}, {'jobs': 0}])
@@ -115,6 +117,8 @@ def test_numbers_out_of_range_are_named(option_path, tmp_path, numbers):
         (['-opt', 'tiny.yml', '--until', '0'], '--until must be above 0'),
         (['-opt', 'tiny.yml', '--until', '0.1', '--metric', 'fid'], '--metric fid is none of val.metrics: psnr.'),
         (['-opt', 'tiny.yml', '--arm', 'plain'], 'at least two arms, but there is plain'),
+        (['-opt', 'tiny.yml', '--max-seeds', '5'], '--metric and --max-seeds act with --until only.'),
+        (['-opt', 'tiny.yml', '--arm', 'a', '--arm', 'b', '--time-ratio', '2'], '--time-ratio 2 cannot act: no arm'),
         (['-opt', 'tiny.yml', '--until', '0.1', '--max-seeds', '2'], '--seeds is 3; it must be'),
     ],
 )
