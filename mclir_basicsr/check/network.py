@@ -24,7 +24,8 @@ def network(opt: dict[str, Any]) -> list[str]:
     except Exception as error:  # whatever a network raises on its arguments
         raise MclirError(f'network_g: {opt["network_g"]["type"]} cannot be built: {error}') from error
     count = sum(p.numel() for p in net.parameters())
-    notes = [f'network_g: {opt["network_g"]["type"]}, {count / 1e6:.2f} M parameters.']
+    origin = " (spandrel's)" if type(net).__module__.startswith('spandrel.') else ''
+    notes = [f'network_g: {opt["network_g"]["type"]}{origin}, {count / 1e6:.2f} M parameters.']
     path = opt['path'].get('pretrain_network_g')
     if path:
         file = expand('path.pretrain_network_g', path)

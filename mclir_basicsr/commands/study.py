@@ -40,6 +40,7 @@ def study(
     until: Until | None = None,
     jobs: int | None = None,
     time_ratio: float | None = None,
+    imports: Sequence[str] = (),
 ) -> str:
     """Train every arm with every seed, and compare them.
 
@@ -51,6 +52,7 @@ def study(
         until: Go on until settled; None for ``seeds`` alone.
         jobs: Runs at a time; None for one per GPU, or one.
         time_ratio: Of every arm with ``as_long_as``, in place of measuring it.
+        imports: Files and modules of the user's own that every run imports first (``--import``).
 
     Returns:
         Means and verdicts, for the terminal.
@@ -64,7 +66,7 @@ def study(
     if time_ratio is not None and not time_ratio > 0:
         raise MclirError(f'--time-ratio must be above 0, but is {time_ratio}.')
     places = slots(jobs)
-    folder = Folder(out, define(option_file, arms), time_ratio)
+    folder = Folder(out, define(option_file, arms, imports), time_ratio)
     looks = Looks(seeds, until.most) if until is not None else None
     for count in range(seeds, (until.most if until is not None else seeds) + 1):
         _train(folder, range(count), places)

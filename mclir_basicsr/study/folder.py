@@ -15,7 +15,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
 from mclir_basicsr.study.definition import Arm, Definition, run_name
 from mclir_basicsr.study.results import is_finished
-from mclir_basicsr.study.runs import Job
+from mclir_basicsr.study.runs import Job, import_flags
 
 _STUDY = 'study.json'
 
@@ -81,7 +81,7 @@ class Folder:
                 with whole_file(file) as stream:
                     stream.write(_yaml(opt).encode())
                 if not is_finished(self.root / 'experiments' / name, total, self.datasets()):
-                    jobs.append(Job(name, file, total, tried=seed > 0))
+                    jobs.append(Job(name, file, total, self.definition.imports, tried=seed > 0))
         return jobs
 
     def total_iters(self) -> dict[str, int]:
@@ -105,7 +105,8 @@ class Folder:
                 opt = self.definition.run_options(arm, 0, dict.fromkeys((slow.name, fast.name), 1.0))
                 files.append(Path(folder) / f'{arm.name}.yml')
                 files[-1].write_text(_yaml(opt), encoding='utf-8')
-            command = [sys.executable, '-m', 'mclir_basicsr.study.timing', *map(str, files)]
+            flags = import_flags(self.definition.imports)
+            command = [sys.executable, '-m', 'mclir_basicsr.study.timing', *map(str, files), *flags]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             last = '\n'.join(done.stderr.strip().splitlines()[-5:])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -28,19 +28,27 @@ class Job:
         name: Of the experiment.
         options: Its option file.
         total_iter: Iterations in all.
+        imports: What it imports first, as ``--import`` takes it.
         tried: Another seed of its arm has tried a batch before its run; the same batch need not be tried again.
     """
 
     name: str
     options: Path
     total_iter: int
+    imports: tuple[str, ...] = ()
     tried: bool = False
+
+
+def import_flags(imports: Iterable[str]) -> list[str]:
+    """The flags of ``mclir`` that import them."""
+    return [flag for name in imports for flag in ('--import', name)]
 
 
 def command(job: Job, root: Path) -> list[str]:
     """What trains a run; experiments go to ``root``, where it goes on from its own latest state if there is one."""
     lock = root / 'logs' / f'{job.name}.lock'
     flags = ['--root', str(root), '-opt', str(job.options), '--auto_resume', *(['--fast'] if job.tried else [])]
+    flags += import_flags(job.imports)
     return [sys.executable, '-m', 'mclir_basicsr.study.child', str(lock), 'train', *flags]
 
 
