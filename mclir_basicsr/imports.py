@@ -17,8 +17,8 @@ def import_all(names: Sequence[str]) -> list[str]:
     """Import files and modules, each once, behind ours: a name that they register goes before one of ours.
 
     Args:
-        names: Each a path to a ``.py`` file, whose folder goes to the front of ``sys.path`` as that of a script does, or
-            the name of a module, also of one in the current folder.
+        names: Each a path to a ``.py`` file, whose folder goes to the front of ``sys.path`` as that of a script does,
+            or the name of a module, also of one in the current folder.
 
     Returns:
         A sentence for each on what it registered.

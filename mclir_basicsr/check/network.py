@@ -8,9 +8,9 @@ from torch import nn
 from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.files.paths import expand
-from mclir_basicsr.files.weights import check_fit, read_weights
+from mclir_basicsr.files.weights import EMA_FIRST, EMA_TAKEN, check_fit, entries_asked, read_weights
 from mclir_basicsr.inference import size_faults
-from mclir_basicsr.run.resume import load_resume_state
+from mclir_basicsr.run.resume import is_ours, load_resume_state
 
 
 def network(opt: dict[str, Any]) -> list[str]:
@@ -29,10 +29,13 @@ def network(opt: dict[str, Any]) -> list[str]:
     path = opt['path'].get('pretrain_network_g')
     if path:
         file = expand('path.pretrain_network_g', path)
-        weights = read_weights(file, 'path.pretrain_network_g', (opt['path'].get('param_key_g', 'params'), 'params'))
+        asked = entries_asked(opt['path'] if is_ours(opt) else {'param_key_g': 'params'} | opt['path'])
+        weights = read_weights(file, 'path.pretrain_network_g', asked)
         strict = opt['path'].get('strict_load_g', True)
         fault = check_fit(net, weights.state_dict, f'path.pretrain_network_g: {file}', strict=strict)
         notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
+        if asked[0] == weights.entry == EMA_FIRST[0] and 'param_key_g' not in opt['path']:
+            notes.append(f'path.param_key_g is not given: {EMA_TAKEN}')
     _check_sizes(net, opt)
     check_scale(net, opt)
     return notes

@@ -38,7 +38,7 @@ def registry_message(original: Callable[..., Any], self: Any, name: str, *args: 
 
 
 def _tell_of_spandrel(name: str) -> None:
-    """Tell once, in the log of a run, that a network is spandrel's: its user may have meant one that is not imported."""
+    """Tell once, in the log of a run, that a network is spandrel's: one that was not imported may be meant."""
     if name not in _told and logger.isEnabledFor(logging.INFO):
         _told.add(name)
         logger.info(

@@ -10,7 +10,7 @@ from ruamel.yaml.nodes import MappingNode
 
 from mclir_basicsr.commands.enable.blocks import COMMENTS, defaults, loss_to_follow
 from mclir_basicsr.commands.enable.forks import REFERENCE_MODEL, UNREAD, take_out, turn_perceptual
-from mclir_basicsr.commands.enable.network import detect_network, write_network
+from mclir_basicsr.commands.enable.network import choose_entry, detect_network, write_network
 from mclir_basicsr.commands.enable.option_text import OptionText, all_keys, entries, get, is_null
 from mclir_basicsr.commands.enable.weight import check_arguments, fit_weight
 from mclir_basicsr.commands.replacing import refuse_to_replace
@@ -70,6 +70,7 @@ def enable(
     if network is not None:
         write_network(text, network, notes)
     _edit_path(text, pretrain, notes)
+    choose_entry(text, notes)
     given: dict[str, tuple[Any, str]] = {}
     is_reference = bool(REFERENCE_MODEL.match(model))
     if is_reference:
