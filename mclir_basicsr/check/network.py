@@ -44,10 +44,11 @@ def network(opt: dict[str, Any]) -> list[str]:
 def _check_sizes(net: nn.Module, opt: dict[str, Any]) -> None:
     """Compare the sides of tiles and training patches with those that the network takes."""
     sides = {'tile': at(opt, 'val.tile.size'), 'pad_multiple': at(opt, 'val.pad_multiple')}
-    gt_size, scale = at(opt, 'datasets.train.gt_size'), opt.get('scale', 1)
-    if isinstance(gt_size, int) and isinstance(scale, int) and scale > 0:
-        sides['patch'] = gt_size // scale
     faults = size_faults(net, **{name: side for name, side in sides.items() if isinstance(side, int) and side > 0})
+    scale, grown = opt.get('scale', 1), at(opt, 'datasets.train.gt_sizes')
+    for gt_size in dict.fromkeys(grown if isinstance(grown, list) else [at(opt, 'datasets.train.gt_size')]):
+        if isinstance(gt_size, int) and isinstance(scale, int) and 0 < scale <= gt_size:
+            faults += size_faults(net, patch=gt_size // scale)
     if faults:
         raise FaultsError(faults)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from mclir_basicsr.check.metrics import metrics_of, small, without_gt
 from mclir_basicsr.data.meta_info import META_INFO, read_meta_info
+from mclir_basicsr.data.progressive import read_stages
 from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
 from mclir_basicsr.files.paths import expand
 from mclir_basicsr.prepare.header import read_header
 from mclir_basicsr.prepare.turned import APART, files_lie_apart
+from mclir_basicsr.run.resume import is_ours
 
 _SHOWN = 5  # faulty pairs named of each data set
 MOST = 20_000  # pairs compared: on a network disk a header takes milliseconds, while the other ranks wait
@@ -74,7 +76,17 @@ def _images(opt: Mapping[str, Any], phase: str, where: str, block: dict[str, Any
     of_many = (
         f' The sizes of {len(compared)} of them, evenly spread, were compared.' if len(compared) < len(paths) else ''
     )
-    return [f'{where}: {len(data)} {"pairs" if are_pairs else "samples"}.{of_many}']
+    return [f'{where}: {len(data)} {"pairs" if are_pairs else "samples"}.{of_many}', *_stages(opt, phase, block)]
+
+
+def _stages(opt: Mapping[str, Any], phase: str, block: Mapping[str, Any]) -> list[str]:
+    """The stages of progressive learning, which only the training of ours has."""
+    stages = read_stages(block, block.get('scale', 1)) if phase == 'train' and is_ours(dict(opt)) else None
+    if stages is None:
+        return []
+    late = stages.late(int(opt['train']['total_iter']))
+    unmet = f' Those of {", ".join(map(str, late))} begin behind total_iter.' if late else ''
+    return [f'datasets.train: {stages}.{unmet}']
 
 
 def _paths(data: Any) -> tuple[list[tuple[str, str | None]], bool]:

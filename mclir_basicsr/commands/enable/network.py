@@ -53,14 +53,15 @@ def entries_of(text: OptionText) -> tuple[str | None, ...]:
     return entries_asked({'param_key_g': _param_key(text)} if 'param_key_g' in entries(text.block('path')) else {})
 
 
-def choose_entry(text: OptionText, notes: list[str]) -> None:
+def choose_entry(text: OptionText, pretrain: str | None, notes: list[str]) -> None:
     """Write ``path.param_key_g`` where the checkpoint of the file has averaged weights and the file names none.
 
     A checkpoint that is not there, or not to be read, is left to ``mclir check``.
     """
     path = text.block('path')
     node = get(path, 'pretrain_network_g')
-    file = Path() if node is None or is_null(node) else Path(os.path.expanduser(str(node.value)))  # noqa: PTH111
+    given = pretrain or ('' if node is None or is_null(node) else str(node.value))
+    file = Path(os.path.expanduser(given))  # noqa: PTH111  as BasicSR does: ~x may be a name
     if not file.is_file():
         return
     from mclir_basicsr.files.weights import EMA_FIRST, EMA_TAKEN, read_weights
