@@ -72,7 +72,7 @@ def enable(
     choose_entry(text, pretrain, notes)
     if not is_reference:
         turn(text, model, notes)
-    if model in MODELS and network is None:
+    if network is None:
         notes += network_notes(text)
     given: dict[str, tuple[Any, str]] = {}
     if is_reference:

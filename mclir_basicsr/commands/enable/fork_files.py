@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode
@@ -84,15 +86,25 @@ def _turn_clipping(text: OptionText, by_default: bool, notes: list[str]) -> None
         text.remove(train, key)
 
 
+def _is_at_hand(network: str) -> bool:
+    """Whether BasicSR or this package defines a network of this name, without importing them, which takes seconds."""
+    homes = [find_spec(package) for package in ('basicsr', 'mclir_basicsr')]
+    folders = [Path(place) / 'archs' for spec in homes if spec for place in spec.submodule_search_locations or ()]
+    files = (file for folder in folders for file in folder.glob('*_arch.py'))
+    return any(f'\nclass {network}(' in file.read_text(encoding='utf-8') for file in files)
+
+
 def network_notes(text: OptionText) -> list[str]:
     """What to say of a network that BasicSR has not: whose it is, or what to do."""
+    block: dict[str, Any] = dict(parse_file(text.path).get('network_g') or {})
+    name = str(block.pop('type', None))
+    if _is_at_hand(name):
+        return []
     from mclir_basicsr.plugin import register
 
     register()
     from basicsr.utils.registry import ARCH_REGISTRY
 
-    block: dict[str, Any] = dict(parse_file(text.path).get('network_g') or {})
-    name = str(block.pop('type', None))
     try:
         kind = ARCH_REGISTRY.get(name)
         inspect.signature(kind).bind(**block)

@@ -129,7 +129,12 @@ ENTRIES = (
         edits.became('tile', {'size': 232, 'overlap': 32}),
         f'{_DAT}basicsr/models/dat_model.py: parts of at most 200 pixels, and 16 on each side',
     ),
-    Entry('val', 'rgb2bgr', edits.left_out('images are RGB to the network and BGR to the metrics, always'), _RESTORMER),
+    Entry(
+        'val',
+        'rgb2bgr',
+        edits.left_out('images are RGB to the network and BGR to the metrics, always'),
+        f'{_RESTORMER}basicsr/models/image_restoration_model.py: nondist_validation',
+    ),
     Entry(
         'val',
         'use_image',
