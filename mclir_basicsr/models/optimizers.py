@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from torch import optim
+from torch import Tensor, optim
 from torch.optim import Optimizer, lr_scheduler
 
 from mclir_basicsr.errors import MclirError, did_you_mean
@@ -58,7 +58,7 @@ class CosineAnnealingRestartCyclicLR(lr_scheduler.LRScheduler):
         self.periods, self.restart_weights, self.eta_mins = list(periods), list(restart_weights), list(eta_mins)
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The rates of this iteration; behind the last cycle those of its end."""
         ends = list(accumulate(self.periods))
         cycle = next((i for i, end in enumerate(ends) if self.last_epoch <= end), len(ends) - 1)

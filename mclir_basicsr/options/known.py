@@ -26,6 +26,7 @@ DATA_SETS = {
     'PairsFileDataset': _PAIRS | {'pairs_file'},
     'SingleImageDataset': _LOADER | _IMAGES | {'meta_info_file'},
 }
+DATA_SETS['MixedDataset'] = {'parts', 'dataroots_gt', 'dataroots_lq', 'shares'} | set().union(*DATA_SETS.values())
 OF_TRAINING = {'gt_sizes', 'mini_batch_sizes', 'iters'}  # what we read of datasets.train: data/progressive.py
 # What BasicSR's parser and our training data put into the options.
 _ADDED = {
@@ -134,10 +135,12 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
     yield Block('logger', logger, LOGGER)
     yield Block('logger.wandb', _mapping(logger, 'wandb'), {'project', 'resume_id'})
     for phase, data in _data_sets(opt):
+        own = OF_TRAINING if ours and phase == 'train' else set()
         if data.get('type') in DATA_SETS:
-            yield Block(
-                f'datasets.{phase}', data, DATA_SETS[data['type']], OF_TRAINING if ours and phase == 'train' else set()
-            )
+            yield Block(f'datasets.{phase}', data, DATA_SETS[data['type']], own)
+        for name, part in _mapping(data, 'parts').items():
+            if isinstance(part, Mapping) and part.get('type') in DATA_SETS:
+                yield Block(f'datasets.{phase}.parts.{name}', part, DATA_SETS[part['type']] | {'share'})
 
 
 def _mapping(opt: Mapping[str, Any], key: str) -> Mapping[Any, Any]:
