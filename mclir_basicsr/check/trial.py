@@ -15,7 +15,6 @@ import torch
 from mclir_basicsr.check.trial_training import first_batch, shapes, train
 from mclir_basicsr.check.trial_validation import sentence, validate
 from mclir_basicsr.errors import FaultsError, MclirError
-from mclir_basicsr.losses.features import imagenet_file
 from mclir_basicsr.losses.spn_weight import judge
 
 _SECONDS = 30.0  # behind which no val set but the first is begun
@@ -122,11 +121,9 @@ def build(options: dict[str, Any]) -> Any:
     except Exception as error:  # whatever a model of the user's raises
         perceptual = options['train'].get('perceptual_opt')
         if isinstance(error, OSError) and perceptual:  # urllib's
-            vgg = perceptual.get('vgg_type', 'vgg19')
-            raise MclirError(
-                f'train.perceptual_opt: the weights of {vgg} are not at {imagenet_file(vgg)} and could not be '
-                f'downloaded ({error}). Fetch them on a machine with a network and put them there.'
-            ) from error
+            from mclir_basicsr.models.loss_terms import missing_vgg
+
+            raise missing_vgg('train.perceptual_opt', perceptual.get('vgg_type', 'vgg19'), error) from error
         raise MclirError(f'model_type: {options["model_type"]} cannot be built: {sentence(error)}') from error
 
 

@@ -11,6 +11,7 @@ from mclir_basicsr.check.trial_validation import sentence
 from mclir_basicsr.errors import MclirError
 
 BATCH = 2  # samples; batch norm needs more than one
+_OF_BASICSR = {'pixel': 'cri_pix', 'perceptual': 'cri_perceptual'}
 _PATCH = 64  # side of lq of the one sample that a CPU is given first
 
 
@@ -155,14 +156,16 @@ def _compare(model: Any, output: Any, batch: dict[str, Any]) -> None:
 @torch.no_grad()
 def _culprit(model: Any) -> str:
     """The loss that fails on what the network made, where it is one."""
-    for key, name in (('pixel_opt', 'cri_pix'), ('perceptual_opt', 'cri_perceptual')):
-        loss = getattr(model, name, None)
-        if loss is None or not hasattr(model, 'output'):
-            continue
+    if not hasattr(model, 'output'):
+        return ''
+    losses = {f'train.{key}_opt': getattr(model, name, None) for key, name in _OF_BASICSR.items()}
+    tried = [(path, loss, loss) for path, loss in losses.items() if loss is not None]
+    tried += [(term.path, term.loss, term.values) for term in getattr(model, 'terms', ())]
+    for path, loss, compare in tried:
         try:
-            loss(model.output, model.gt)
+            compare(model.output, model.gt)
         except Exception as error:  # whatever a loss raises
-            return f' in train.{key}, {type(loss).__name__}: {sentence(error)}'
+            return f' in {path}, {type(loss).__name__}: {sentence(error)}'
     return ''
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
@@ -27,6 +26,7 @@ from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.lazy import Lazy
 from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
 from mclir_basicsr.models.saving import SavingModel
+from mclir_basicsr.models.terms import Terms, reconstruction_terms
 from mclir_basicsr.options import HistoryOptions, read_options
 from mclir_basicsr.run import stop
 from mclir_basicsr.run.random_streams import begin_step
@@ -79,6 +79,7 @@ class HistoryModel(SavingModel):
         """Set up EMA, losses, optimizer and scheduler (SRModel), then the SPN loss and the history."""
         super().init_training_settings()
         own = self.own.train
+        self.terms = Terms(self.opt, own, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
         bare = self.get_bare_model(self.net_g)
         self.guard = Guard(bare, self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())
@@ -225,8 +226,9 @@ class HistoryModel(SavingModel):
         with self._autocast():
             self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
         output = self.output.float()
-        terms = self._reconstruction_terms(output)
+        terms = reconstruction_terms(self, output)
         l_total = functools.reduce(torch.add, terms.values())
+        terms |= self.terms.gradient_norms(terms, output, current_iter)
         if negatives is not None:
             l_total = l_total + self._lazy.every * self._spn_term(current_iter, output, negatives, l_total)
             terms |= self._spn_terms
@@ -318,15 +320,6 @@ class HistoryModel(SavingModel):
             self.model_ema(decay=self.ema_decay)
         elif self.ema_decay > 0:
             follow(self.net_g_ema, self.get_bare_model(self.net_g), self.ema_decay, good)
-
-    def _reconstruction_terms(self, output: Tensor) -> OrderedDict[str, Tensor]:
-        terms = OrderedDict()
-        if self.cri_pix:
-            terms['l_pix'] = self.cri_pix(output, self.gt)
-        if self.cri_perceptual:
-            perceptual = zip(('l_percep', 'l_style'), self.cri_perceptual(output, self.gt), strict=True)
-            terms.update((name, value) for name, value in perceptual if value is not None)
-        return terms
 
     def _autocast(self) -> torch.autocast:
         dtype = PRECISIONS[self.own.train.amp or 'fp32']

@@ -95,15 +95,15 @@ def unread_keys(opt: Mapping[str, Any], *, ours: bool) -> tuple[list[str], list[
             they may read more.
 
     Returns:
-        A fault for each key that was meant to be another one or to stand in another block, and one for all keys of a
-        discriminator; a note for each other key without effect. Of a data set of an unknown class, which may read any
-        key, near misspellings of the usual ones are notes.
+        A fault for each key that was meant to be another one or to stand in another block, for each loss that nothing
+        reads, and one for all keys of a discriminator; a note for each other key without effect. Of a data set of an
+        unknown class, which may read any key, near misspellings of the usual ones are notes.
     """
     blocks, notes = list(_blocks(opt, ours)), []
     faults = _of_a_gan(opt) if ours else []
     for block in blocks:
         for key in block.unread():
-            if question := block.question(key) or _elsewhere(block, key, blocks):
+            if question := _as_term(block, key) or block.question(key) or _elsewhere(block, key, blocks):
                 faults.append(f'{block.at(key)}: unknown key; {question}')
             elif block.path == 'path' and not isinstance(block.given.get(key), str):
                 faults.append(f'path.{key}: unknown key; BasicSR would make a folder of it, but its value is no text.')
@@ -154,6 +154,17 @@ def _of_a_gan(opt: Mapping[str, Any]) -> list[str]:
         'for (SRGANModel, ESRGANModel), without spn_opt and history.'
     )
     return [f'{", ".join(found)}: {advice}'] if found else []
+
+
+def _as_term(block: Block, key: str) -> str:
+    """Says where a loss that another project reads there has its place; empty for one that is misspelt."""
+    loss = block.given.get(key)
+    if block.path != 'train' or not key.endswith('_opt') or not isinstance(loss, Mapping) or 'type' not in loss:
+        return ''
+    losses = [known.removesuffix('_opt') for known in block.read | block.own if known.endswith('_opt')]
+    if did_you_mean(key.removesuffix('_opt'), losses, cutoff=0.7):
+        return ''
+    return f'a loss beside pixel_opt and perceptual_opt is an entry of train.losses, "- {{type: {loss["type"]}, ...}}".'
 
 
 def _elsewhere(block: Block, key: str, blocks: list[Block]) -> str:

@@ -23,7 +23,7 @@ def reference_page() -> str:
         lines += ['', f'## {path}', '', struct.__doc__ or '', '', '| key | default | what |', '|---|---|---|']
         for key, field in struct.model_fields.items():
             inner = struct_of(struct, key)
-            if inner is not None:
+            if inner is not None and all(inner is not known for _, known in blocks):
                 blocks.append((f'{path}.{key}', inner))
             default = '(required)' if field.is_required() else f'`{_yaml(key, field.default)}`'
             lines.append(f'| `{key}` | {default} | {field.description} |')

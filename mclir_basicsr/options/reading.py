@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options.faults import explain
 from mclir_basicsr.options.known import unread_keys
+from mclir_basicsr.options.losses import loss_terms
 from mclir_basicsr.options.structs import OwnOptions, PathOptions, TrainOptions, ValOptions
 from mclir_basicsr.options.texts import text_faults
 
@@ -19,7 +20,8 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         opt: The whole option file, parsed by us or by BasicSR.
 
     Returns:
-        The typed options, and a note for each key that nothing reads and that has no effect.
+        The typed options, and a note for each key that nothing reads and that has no effect, and for iterations at the
+        end that make no optimizer step.
 
     Raises:
         MclirError: One message with every fault: unknown keys with the nearest valid ones, keys of a discriminator,
@@ -36,6 +38,7 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         faults += explain(error)
     else:
         faults += _disagreements(options, opt)
+        notes += _lost_iterations(options, opt)
     faults += text_faults(opt)
     if faults:
         raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
@@ -50,3 +53,19 @@ def _disagreements(options: OwnOptions, opt: Mapping[str, Any]) -> Iterator[str]
     best, metrics = options.train.keep and options.train.keep.best, (opt.get('val') or {}).get('metrics') or {}
     if best is not None and best not in metrics:
         yield f'train.keep.best: {best} is none of val.metrics, which are {", ".join(metrics) or "empty"}.'
+    train = opt.get('train') or {}
+    for path, (_, loss) in loss_terms(options.train).items():
+        if not (train.get('pixel_opt') or train.get('perceptual_opt')):
+            yield f'{path} stands beside pixel_opt or perceptual_opt, but train has neither: make one pixel_opt.'
+        if loss.arguments().get('loss_weight') == 0:
+            yield f'{path}: a term with loss_weight 0 has no effect: take it out.'
+
+
+def _lost_iterations(options: OwnOptions, opt: Mapping[str, Any]) -> Iterator[str]:
+    """Iterations behind the last optimizer step, whose gradients come to nothing."""
+    every, total = options.train.accumulate, (opt.get('train') or {}).get('total_iter')
+    if isinstance(total, (int, float)) and (lost := int(total) % every):
+        yield (
+            f'train.total_iter is {int(total)}, no multiple of train.accumulate ({every}): the last {lost} '
+            f'iteration(s) make no optimizer step. {int(total) - lost} or {int(total) - lost + every} loses none.'
+        )

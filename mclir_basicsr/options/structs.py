@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
+from mclir_basicsr.options.losses import LossOptions, loss_terms
 
 
 def _number(value: Any) -> Any:
@@ -153,6 +154,11 @@ class TrainOptions(_Keys):
 
     spn_opt: SPNOptions | None = Field(None, description='the SPN term; needs history')
     history: HistoryOptions | None = Field(None, description='the negative models; needs spn_opt')
+    losses: list[LossOptions] | None = Field(
+        None, description='terms beside pixel_opt and perceptual_opt, e.g. [{type: FFTLoss, loss_weight: 0.1}]'
+    )
+    fft_opt: LossOptions | None = Field(None, description='one more, as option files of SAFMN and others give it')
+    fft_loss_opt: LossOptions | None = Field(None, description='the same, as FFTformer gives it')
     grad_clip_norm: Positive | None = Field(None, description='clip the norm of the gradient to this; logs grad_norm')
     accumulate: Count = Field(1, description='batches (iterations) whose gradients, averaged, make one optimizer step')
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
@@ -162,6 +168,11 @@ class TrainOptions(_Keys):
         20, description='a step without finite gradient is left out; so many in a row end the run'
     )
     keep: KeepOptions | None = Field(None, description='which saves stay; by default all')
+
+    @model_validator(mode='after')
+    def _names_differ(self) -> 'TrainOptions':
+        loss_terms(self)
+        return self
 
     @model_validator(mode='after')
     def _both(self) -> 'TrainOptions':
@@ -216,8 +227,11 @@ class OwnOptions(_Keys):
 
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
     """The struct under a key of a struct; None where it holds a plain value."""
-    annotation = struct.model_fields[key].annotation
-    for kind in (annotation, *getattr(annotation, '__args__', ())):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    return _struct_in(struct.model_fields[key].annotation)
+
+
+def _struct_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_struct_in(kind) for kind in getattr(annotation, '__args__', ()))  # of X | None, and of list[X]
+    return next((struct for struct in inner if struct is not None), None)
