@@ -1,4 +1,4 @@
-"""Backbones of LPIPS and DISTS with seeded weights, where torchvision's downloads would be: fixtures of several rooms."""
+"""Backbones of LPIPS and DISTS with seeded weights in the place of torchvision's downloads: fixtures of two rooms."""
 
 import pytest
 import torch

@@ -55,12 +55,13 @@ def _loss_blocks(opt: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _make_loss(path: str, block: Mapping[str, Any]) -> None:
-    from mclir_basicsr.models.loss_terms import loss_class, make_term, takes_gt
+    from mclir_basicsr.models.loss_terms import check_arguments, loss_class, make_term, takes_gt
 
     options = LossOptions.model_validate(block)
-    kind, is_term = loss_class(path, options.type, options.arguments()), path.split('.')[1] in LOSS_KEYS
+    kind, is_term = loss_class(path, options.type), path.split('.')[1] in LOSS_KEYS
     if is_term:
         takes_gt(path, kind)
+    check_arguments(path, kind, options.arguments())
     if str(kind.__module__).partition('.')[0] not in ('basicsr', 'mclir_basicsr'):  # one of the user's may need a GPU
         return
     if is_term:

@@ -66,34 +66,47 @@ class LossTerm(NamedTuple):
         return value.reshape(())
 
 
-def loss_class(path: str, kind: str, arguments: Mapping[str, Any]) -> Any:
-    """The registered class of a loss, which takes these arguments.
+def loss_class(path: str, kind: str) -> Any:
+    """The registered class of a loss.
 
     Args:
         path: Where it stands in the option file.
         kind: Its ``type``.
-        arguments: The other keys.
 
     Raises:
-        MclirError: There is no such class, or it does not take them; the message has those that it takes.
+        MclirError: There is none; the message asks for the one that was meant.
     """
     try:
-        found = LOSS_REGISTRY.get(kind)
+        return LOSS_REGISTRY.get(kind)
     except UnknownNameError as error:
         raise MclirError(f'{path}: {error}') from error
-    parameters = inspect.signature(found).parameters
+
+
+def check_arguments(path: str, kind: Any, arguments: Mapping[str, Any]) -> None:
+    """Make sure that a class can be called with the keys of its block.
+
+    Args:
+        path: Where that stands in the option file.
+        kind: The class.
+        arguments: The keys but ``type``.
+
+    Raises:
+        MclirError: It takes others; the message has all of them.
+    """
+    parameters = inspect.signature(kind).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    unknown = [] if takes_any else [key for key in arguments if key not in parameters]
     plain = [p for p in parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    names = [p.name for p in plain]
+    unknown = [] if takes_any else [key for key in arguments if key not in names]
     missing = [p.name for p in plain if p.default is p.empty and p.name not in arguments]
-    if unknown or missing:
-        what = f'takes no {", ".join(unknown)}' if unknown else f'needs {", ".join(missing)}'
-        question = ' '.join(filter(None, (did_you_mean(key, parameters, most=1, cutoff=0.6) for key in unknown)))
-        raise MclirError(
-            f'{path}: {kind} {what}{f" ({question})" if question else ""}. Its arguments are '
-            f'{", ".join(p.name for p in plain) or "none"}.'
-        )
-    return found
+    if not (unknown or missing):
+        return
+    what = f'takes no {", ".join(unknown)}' if unknown else f'needs {", ".join(missing)}'
+    question = ' '.join(filter(None, (did_you_mean(key, names, most=1, cutoff=0.6) for key in unknown)))
+    raise MclirError(
+        f'{path}: {kind.__name__} {what}{f" ({question})" if question else ""}. Its arguments are '
+        f'{", ".join(names) or "none"}.'
+    )
 
 
 def takes_gt(path: str, kind: Any) -> bool:
@@ -132,8 +145,9 @@ def make_term(path: str, name: str, options: LossOptions) -> LossTerm:
     Raises:
         MclirError: It cannot be made, or training cannot use it; the message says why.
     """
-    kind = loss_class(path, options.type, options.arguments())
+    kind = loss_class(path, options.type)
     compares = takes_gt(path, kind)
+    check_arguments(path, kind, options.arguments())
     try:
         loss = kind(**options.arguments())
     except MclirError as error:

@@ -2,6 +2,7 @@
 
 The networks have seeded weights: the real ones are downloads.
 """
+# ruff: noqa: F811  fixtures of backbones.py are asked for by their names
 
 import urllib.error
 

@@ -83,6 +83,22 @@ def test_another_key_without_effect_is_a_note(judged, block, key):
     assert note == f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.'.lstrip('.')
 
 
+@pytest.mark.parametrize(
+    ('key', 'said'),
+    [
+        ('ssim_opt', 'a loss beside pixel_opt and perceptual_opt is an entry of train.losses, "- {type: XLoss, ...}".'),
+        ('mse_opt', 'a loss beside pixel_opt and perceptual_opt is an entry of train.losses, "- {type: XLoss, ...}".'),
+        ('pixle_opt', 'did you mean pixel_opt?'),
+        ('percep_opt', 'did you mean perceptual_opt?'),
+        ('fft_los_opt', 'did you mean fft_loss_opt?'),
+    ],
+)
+def test_a_loss_of_a_fork_is_refused_and_one_that_is_off_noted(judged, key, said):
+    assert judged('train', key, {'type': 'XLoss'}) == ([f'train.{key}: unknown key; {said}'], [])
+    if 'train.losses' in said:
+        assert judged('train', 'l1_opt', None)[0] == []
+
+
 def test_a_key_of_path_of_which_basicsr_makes_a_folder(judged):
     assert judged('path', 'root', '/data') == (
         [],
