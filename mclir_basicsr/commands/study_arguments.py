@@ -13,7 +13,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         'study', help='does it help, and is that chance? arms and seeds of one option file, compared in pairs'
     )
     study.add_argument('file', type=Path, nargs='?', metavar='STUDY', help='study.yml: option_file, seeds, arms')
-    study.add_argument('-opt', type=Path, metavar='FILE', help='option file of a HistoryModel; beside STUDY in place of its own')
+    study.add_argument(
+        '-opt', type=Path, metavar='FILE', help='option file of a HistoryModel; beside STUDY in place of its own'
+    )
     study.add_argument('-o', '--out', type=Path, default=Path('study'), metavar='DIR', help='default: study')
     study.add_argument('--seeds', type=int, metavar='N', help='seeds of each arm (default: that of STUDY, or 3)')
     study.add_argument(
