@@ -10,7 +10,6 @@ from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 
-from mclir_basicsr.archs.detect import detect
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.paths import expand
 from mclir_basicsr.files.weights import read_weights
@@ -73,6 +72,8 @@ class Contrast:
 
 def _frozen(path: Path, opt: Mapping[str, Any]) -> nn.Module:
     """The network of a checkpoint, with its weights."""
+    from mclir_basicsr.archs.detect import detect  # spandrel takes a second to import
+
     prefer = ('params_ema', 'params')
     found = detect(path, _KEY, prefer)
     scale = opt.get('scale', 1)

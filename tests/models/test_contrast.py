@@ -125,7 +125,7 @@ def test_a_resumed_curriculum_goes_on_as_it_would_have(build, networks, tmp_path
     assert resumed.curriculum.state_dict() == straight.curriculum.state_dict()
     assert straight.contrast.loss.best_psnr > 0
     fewer = build(contrast | {'negatives': networks[:1]})
-    with pytest.raises(MclirError, match='the state has 2 negatives, but train.contrast_opt.negatives names 1'):
+    with pytest.raises(MclirError, match=r'the state has 2 negatives, but train\.contrast_opt\.negatives names 1'):
         fewer.resume_training(torch.load(tmp_path / 'training_states' / f'{at}.state', weights_only=True))
 
 
