@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -60,18 +62,36 @@ def write_options(folder: Path, iterations: int) -> Path:
     return file
 
 
-def start(options: Path, out: Path) -> subprocess.Popen[bytes]:
-    """`mclir study` in a process group of its own."""
+@contextmanager
+def started(options: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`mclir study` in a process group of its own, which is killed where it has not ended behind the block."""
     command = [sys.executable, '-m', 'mclir_basicsr', 'study', '-opt', str(options), '-o', str(out), '--seeds', '2']
     with out.with_suffix('.log').open('ab') as log:
-        return subprocess.Popen([*command, *ARMS], stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        study = subprocess.Popen([*command, *ARMS], stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        yield study
+    finally:
+        if study.poll() is None:
+            os.killpg(study.pid, signal.SIGKILL)
+            study.wait()
 
 
-def finish(study: subprocess.Popen[bytes], out: Path) -> bytes:
-    """Wait for its end; returns its results."""
-    if study.wait():
-        raise SystemExit(f'the study failed with status {study.returncode}: see {out.with_suffix(".log")}')
+def finish(options: Path, out: Path) -> bytes:
+    """Start a study, or go on with one, to its end; returns its results."""
+    with started(options, out) as study:
+        if study.wait():
+            raise SystemExit(f'the study failed with status {study.returncode}: see {out.with_suffix(".log")}')
     return (out / 'results.json').read_bytes()
+
+
+def killed(options: Path, out: Path, moment: float) -> bool:
+    """Start a study, or go on with one, and kill it after so many seconds; False where it has ended before."""
+    with started(options, out) as study:
+        try:
+            study.wait(moment)
+        except subprocess.TimeoutExpired:
+            return True
+    return False
 
 
 def iterations_done(out: Path) -> int:
@@ -93,28 +113,19 @@ def main() -> None:
 
     root, moments = Path(tempfile.mkdtemp(prefix='study-kills-')), random.Random(arguments.seed)
     options, began = write_options(root, arguments.iterations), time.monotonic()
-    expected = finish(start(options, root / 'whole'), root / 'whole')
+    expected = finish(options, root / 'whole')
     took = time.monotonic() - began
     print(f'never stopped: {took:.0f} s', flush=True)
     kills = same = campaigns = 0
     while kills < arguments.kills:
         campaigns += 1
         out = root / f'killed-{campaigns}'
-        study = start(options, out)
-        while kills < arguments.kills:
-            moment = moments.uniform(0, took)
-            try:
-                study.wait(moment)
-                break  # it ended before
-            except subprocess.TimeoutExpired:
-                os.killpg(study.pid, signal.SIGKILL)
-                study.wait()
-                kills += 1
+        while kills < arguments.kills and killed(options, out, moment := moments.uniform(0, took)):
+            kills += 1
             print(f'kill {kills} after {moment:.1f} s, {iterations_done(out)} iterations saved', flush=True)
-            study = start(options, out)
-        ended = finish(study, out) == expected
-        same += ended
-        print(f'study {campaigns} ended {"with the same" if ended else "WITH OTHER"} results.json', flush=True)
+        is_same = finish(options, out) == expected
+        same += is_same
+        print(f'study {campaigns} ended {"with the same" if is_same else "WITH OTHER"} results.json', flush=True)
     print(f'\n{kills} kills in {campaigns} studies, {same} of them with the same results.json')
     if same != campaigns:
         raise SystemExit(f'they are left in {root}')
