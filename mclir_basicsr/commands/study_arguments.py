@@ -13,7 +13,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         'study', help='does it help, and is that chance? arms and seeds of one option file, compared in pairs'
     )
     study.add_argument('file', type=Path, nargs='?', metavar='STUDY', help='study.yml: option_file, seeds, arms')
-    study.add_argument('-opt', type=Path, metavar='FILE', help='option file of a HistoryModel, in place of STUDY')
+    study.add_argument(
+        '-opt', type=Path, metavar='FILE', help='option file of a HistoryModel; beside STUDY in place of its own'
+    )
     study.add_argument('-o', '--out', type=Path, default=Path('study'), metavar='DIR', help='default: study')
     study.add_argument('--seeds', type=int, metavar='N', help='seeds of each arm (default: that of STUDY, or 3)')
     study.add_argument(
@@ -51,9 +53,10 @@ def run(options: argparse.Namespace) -> str:
     from mclir_basicsr.options import parse_file
     from mclir_basicsr.study.definition import DEFAULT_ARMS, Arm, read_study_file
 
-    if (options.file is None) == (options.opt is None):
-        raise MclirError('study takes either STUDY (a study.yml) or -opt FILE.')
+    if options.file is None and options.opt is None:
+        raise MclirError('study takes STUDY (a study.yml) or -opt FILE, or both.')
     file, seeds, arms = (options.opt, None, None) if options.file is None else read_study_file(options.file)
+    file = options.opt or file
     if options.arm:
         arms = tuple(Arm(name, tuple(changes)) for name, *changes in options.arm)
     until = None

@@ -122,7 +122,7 @@ class VGGFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Features of image (N, 3 or 1, H, W) in [0, 1] by layer name; one channel is repeated to three."""
-        x = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
+        x = (image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image).to(self.mean.dtype)
         if self.range_norm:
             x = (x + 1) / 2
         if self.use_input_norm:

@@ -152,8 +152,8 @@ def test_numbers_out_of_range_are_named(option_path, tmp_path, numbers):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        ([], 'study takes either STUDY (a study.yml) or -opt FILE.'),
-        (['a.yml', '-opt', 'b.yml'], 'study takes either STUDY'),
+        ([], 'study takes STUDY (a study.yml) or -opt FILE, or both.'),
+        (['study.yml', '-opt', 'other.yml'], 'other.yml'),
         (['-opt', 'tiny.yml', '--until', '0'], '--until must be above 0'),
         (['-opt', 'tiny.yml', '--until', '0.1', '--metric', 'fid'], '--metric fid is none of val.metrics: psnr.'),
         (['-opt', 'tiny.yml', '--arm', 'plain'], 'at least two arms, but there is plain'),
@@ -163,6 +163,7 @@ def test_numbers_out_of_range_are_named(option_path, tmp_path, numbers):
     ],
 )
 def test_what_is_asked_amiss_is_named(option_path, tmp_path, arguments, said):
+    (tmp_path / 'study.yml').write_text('option_file: tiny.yml\n')
     done = run('mclir', 'study', *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
