@@ -75,6 +75,11 @@ def study(
     if slurm is not None:
         slurm_places.check(slurm)
     folder = Folder(out, define(option_file, arms), time_ratio)
+    if slurm is not None and (unmeasured := folder.unmeasured()):
+        raise MclirError(
+            f'--slurm: how much longer {", ".join(unmeasured)} trains cannot be measured here, since the runs will be '
+            'elsewhere. Give --time-ratio R, or --arm without it.'
+        )
     examine(folder.untried(), out, here=slurm is None)
     folder.prepare()
     looks = Looks(seeds, until.most) if until is not None else None

@@ -9,7 +9,7 @@ from matplotlib.figure import SubFigure
 from mclir_basicsr.report.layout import Section, plain
 from mclir_basicsr.study.gains import Gain
 
-_ROW, _FRAME = 0.3, 0.85  # inches: for an arm, and for the title and axis of a panel
+_ROW, _FRAME = 0.3, 0.95  # inches: for an arm, and for the title and axis of a panel
 
 
 def forest_section(

@@ -43,13 +43,14 @@ class Folder:
             self._refuse_other(json.loads(self._file.read_text(encoding='utf-8')))
         elif root.is_dir() and any(root.iterdir()):
             raise MclirError(f'{root} is not empty and holds no study: give another folder (-o).')
-        self._given_ratio = time_ratio
         if time_ratio is not None and (not self._stretched() or set(self.time_ratios.values()) - {time_ratio}):
             kept_ratios = ', '.join(f'{name} {ratio:g}' for name, ratio in self.time_ratios.items())
             raise MclirError(
                 f'--time-ratio {time_ratio:g} cannot act: '
                 + (f'{root} has {kept_ratios} already.' if kept_ratios else 'no arm is to take as long as another.')
             )
+        if time_ratio is not None:
+            self.time_ratios = dict.fromkeys([arm.name for arm in self._stretched()], time_ratio)
 
     @property
     def _file(self) -> Path:
@@ -57,6 +58,10 @@ class Folder:
 
     def _stretched(self) -> list[Arm]:
         return [arm for arm in self.definition.arms if arm.as_long_as is not None]
+
+    def unmeasured(self) -> list[str]:
+        """Arms of which it is not known how much longer they train; :meth:`prepare` measures it."""
+        return [arm.name for arm in self._stretched() if arm.name not in self.time_ratios]
 
     def _refuse_other(self, kept: dict[str, Any]) -> None:
         """Take over what a study in the folder has measured, where it is this one."""
@@ -66,7 +71,7 @@ class Folder:
                 f'{self.root} holds another study: its {" and ".join(differing)} differ from these. '
                 'Give another folder (-o), or the same option file and arms.'
             )
-        before = kept['files']
+        before = kept.get('files', self.files)  # not noted by earlier versions
         if changed := [name for name in before | self.files if before.get(name) != self.files.get(name)]:
             raise MclirError(
                 f'{", ".join(changed)}: not what it was when the study in {self.root} began, so that its runs would '
@@ -77,9 +82,8 @@ class Folder:
     def prepare(self) -> None:
         """Measure what is to be measured before the first run, and note what the folder is of."""
         arms = {arm.name: arm for arm in self.definition.arms}
-        for arm in self._stretched():
-            if arm.name not in self.time_ratios:
-                self.time_ratios[arm.name] = self._given_ratio or self._measure(arms[str(arm.as_long_as)], arm)
+        for name in self.unmeasured():
+            self.time_ratios[name] = self._measure(arms[str(arms[name].as_long_as)], arms[name])
         self.root.mkdir(parents=True, exist_ok=True)
         with whole_file(self._file) as stream:
             stream.write(json.dumps(self.described(), indent=1).encode())

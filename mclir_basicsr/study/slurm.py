@@ -18,6 +18,7 @@ from mclir_basicsr.run.stop import REQUEUE
 from mclir_basicsr.study.runs import Job, Place, Process, command, log_file
 
 _LOOK_SECONDS = 0.2
+_POLL_SECONDS = 2.0  # each look changes something in a folder that many share
 _NOTICE_SECONDS = 120.0  # between the signals of a preemption
 _TIMEOUTS = 1000  # of one job, each of which it survives
 
@@ -96,13 +97,17 @@ def _still_there(folder: Path, note: Path) -> Any:
     return None if job.done(force_check=True) or job.state == 'UNKNOWN' else job
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Submitted:
     job: Any
     log: Path
     in_queue: bool
+    next_look: float = 0.0
 
     def poll(self) -> int | None:
+        if time.monotonic() < self.next_look:
+            return None
+        self.next_look = time.monotonic() + _POLL_SECONDS
         if not self.job.done():
             return None
         if (error := self.job.exception()) is None:

@@ -160,6 +160,8 @@ def test_numbers_out_of_range_are_named(option_path, tmp_path, numbers):
         (['-opt', 'tiny.yml', '--max-seeds', '5'], '--metric and --max-seeds act with --until only.'),
         (['-opt', 'tiny.yml', '--arm', 'a', '--arm', 'b', '--time-ratio', '2'], '--time-ratio 2 cannot act: no arm'),
         (['-opt', 'tiny.yml', '--until', '0.1', '--max-seeds', '2'], '--seeds is 3; it must be'),
+        (['-opt', 'tiny.yml', '--slurm', 'cluster=local'], '--slurm: how much longer plain_time trains cannot be mea'),
+        (['-opt', 'tiny.yml', '--slurm', 'gpus'], '--slurm takes KEY=VALUE, such as timeout_min=240'),
     ],
 )
 def test_what_is_asked_amiss_is_named(option_path, tmp_path, arguments, said):
