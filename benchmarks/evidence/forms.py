@@ -10,12 +10,16 @@ batches. Options, networks and data are those of the studies (make_pairs.py and 
     lr_<f>       g_rec, the learning rate times f
     beta_<b>     g_rec, Adam's first beta b
     spn_<r>      g_rec + g_spn: the published form
+    early_<r>    the same in the first half of the training alone
     pull_<r>     g_rec - g_spn: towards the past, as a teacher that lags behind
     worse_<r>    g_spn only at pixels where the mean of the negatives is further from gt than the output
     side_<r>     g_spn without its component along g_rec (image by image)
     agree_<r>    g_spn only at values where it has the sign of g_rec
     ratio_<r>    the gradient of d(y, gt) / mean_k d(y, n_k), layer by layer, in place of g_spn: CR with history
-    sure_<a>     no term: the reconstruction loss weighted by 1 + a·(σ / mean σ - 1), σ the spread of negatives and output
+    sure_<a>     no term: the reconstruction loss weighted by 1 + a·(σ / mean σ - 1), σ the spread of all outputs
+
+With the figures goes the cosine of g_spn and g_rec, a mean over each tenth of the training: above zero where away from
+the past is towards gt.
 """
 
 import argparse
@@ -24,6 +28,7 @@ import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -84,19 +89,21 @@ def combined(form: str, value: float, g_rec: Tensor, g_spn: Tensor, y: Tensor, n
     return g_rec + g_spn
 
 
-def train(opt: dict[str, Any], form: str, value: float, seed: int, data: Any) -> Any:
-    """Train one form with one seed; returns the model."""
+def train(opt: dict[str, Any], form: str, value: float, seed: int, data: Any) -> tuple[Any, list[float]]:
+    """Train one form with one seed; returns the model, and the cosines of both gradients at every step."""
     opt |= {'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1, 'num_gpu': 0, 'manual_seed': seed}
     torch.manual_seed(seed)
     model = build_model(opt)
     count, total = opt['datasets']['train']['batch_size_per_gpu'], opt['train']['total_iter']
+    cosines = []
     for iteration in range(1, total + 1):
         model.update_learning_rate(iteration)
         random.seed(seed * 1_000_003 + iteration)
         batch = default_collate([data[random.randrange(len(data))] for _ in range(count)])
         lq, gt = batch['lq'], batch['gt']
         y = model.net_g(lq)
-        n = None if form in ('plain', 'lr', 'beta') else model.history(lq)
+        is_over = form == 'early' and iteration > total // 2
+        n = None if model.history is None or is_over else model.history(lq)
         with torch.no_grad():
             weight = torch.ones_like(y)
             if form == 'sure':
@@ -106,13 +113,14 @@ def train(opt: dict[str, Any], form: str, value: float, seed: int, data: Any) ->
         g = g_rec
         if n is not None and form != 'sure':
             g_spn = by_features(model, y, n, gt if form == 'ratio' else None)
+            cosines.append(torch.cosine_similarity(g_spn.flatten(), g_rec.flatten(), dim=0).item())
             g = combined(form, value, g_rec, g_spn, y.detach(), n, gt)
         model.optimizer_g.zero_grad()
         y.backward(g)
         model.optimizer_g.step()
         if model.history is not None and model.history.is_due(iteration):
             model.history.refresh(model.net_g, iteration)
-    return model
+    return model, cosines
 
 
 @torch.no_grad()
@@ -134,10 +142,12 @@ def main() -> None:
     parser.add_argument('--forms', nargs='+', required=True, metavar='NAME_VALUE')
     parser.add_argument('--seeds', type=int, default=5)
     parser.add_argument('--force_yml', nargs='+', default=[], metavar='KEY=VALUE', help='changes for all forms')
-    parser.add_argument('-o', '--out', type=Path, required=True, metavar='FILE', help='figures; given again, it goes on')
+    parser.add_argument('-o', '--out', type=Path, required=True, metavar='FILE', help='where figures go')
     arguments = parser.parse_args()
     mclir_basicsr.register()
-    found: dict[str, Figures] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+    kept = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+    found: dict[str, Figures] = kept.get('figures', {})
+    cosines: dict[str, dict[str, list[float]]] = kept.get('cosines', {})
     for seed in range(arguments.seeds):
         for form in ('plain', *arguments.forms):
             if str(seed) in found.get(form, {}):
@@ -155,15 +165,20 @@ def main() -> None:
             }
             began = time.perf_counter()
             np.random.seed(seed)
-            model = train(opt, name, float(value or 0), seed, data['train'])
+            model, by_step = train(opt, name, float(value or 0), seed, data['train'])
             figures = measured(model, data['val'], opt['val']['metrics']['psnr'])
             found.setdefault(form, {})[str(seed)] = figures
-            arguments.out.write_text(json.dumps(found, indent=1))
-            mean = sum(figures.values()) / len(figures)
+            tenths = [fmean(part) for part in np.array_split(by_step, min(10, len(by_step) or 1)) if len(part)]
+            cosines.setdefault(form, {})[str(seed)] = tenths
+            arguments.out.write_text(json.dumps({'figures': found, 'cosines': cosines}, indent=1))
+            mean = fmean(figures.values())
             print(f'seed {seed} {form}: {mean:.4f} dB, {time.perf_counter() - began:.0f} s', flush=True)
     arms = {form: {arguments.option_file.stem: {'psnr': found[form]}} for form in ('plain', *arguments.forms)}
     for gain in gains(arms):
         print(f'{gain.arm}: {sentence(gain)}')
+    for form in arguments.forms:
+        if any(tenths := list(cosines[form].values())):
+            print(f'{form}: cosine by tenths', *(f'{fmean(values):+.3f}' for values in zip(*tenths, strict=True)))
 
 
 if __name__ == '__main__':

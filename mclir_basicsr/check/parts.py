@@ -49,7 +49,8 @@ def losses(opt: dict[str, Any]) -> list[str]:
 def _loss_blocks(opt: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The losses of a training, with their paths."""
     train = opt['train']
-    yield from ((f'train.{key}', block) for key, block in train.items() if key.endswith('_opt') and key != 'spn_opt')
+    own = ('spn_opt', 'contrast_opt')  # whose structs say all
+    yield from ((f'train.{key}', block) for key, block in train.items() if key.endswith('_opt') and key not in own)
     if opt['model_type'] == 'HistoryModel' and isinstance(train.get('losses'), list):  # keys tells of others
         yield from ((f'train.losses.{i}', block) for i, block in enumerate(train['losses']))
 

@@ -1,38 +1,27 @@
 """HistoryModel: BasicSR's SRModel with the SPN term and the negative models behind it."""
 
-import functools
 import math
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
-from basicsr.archs import build_network
-from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
-from mclir_basicsr import ranks
 from mclir_basicsr.averages import copy_buffers, follow
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.history import PRECISIONS, ModelHistory
-from mclir_basicsr.inference.normalisation import Normalisation
-from mclir_basicsr.losses.spn_loss import gradient_ratio
-from mclir_basicsr.losses.spn_weight import STRONG, WEAK, judge
-from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
-from mclir_basicsr.models.lazy import Lazy
 from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
-from mclir_basicsr.models.saving import SavingModel
-from mclir_basicsr.models.terms import Terms, reconstruction_terms
-from mclir_basicsr.options import HistoryOptions, read_options
+from mclir_basicsr.models.spn_term import SPNTermModel
+from mclir_basicsr.models.step import TrainingStep
+from mclir_basicsr.models.terms import Terms
+from mclir_basicsr.options import read_options
 from mclir_basicsr.run import stop
 from mclir_basicsr.run.random_streams import begin_step
 
 
-class HistoryModel(SavingModel):
+class HistoryModel(SPNTermModel, TrainingStep):
     """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
 
     Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
@@ -68,11 +57,7 @@ class HistoryModel(SavingModel):
             raise MclirError(f'num_gpu is {opt["num_gpu"]}, but torch sees no GPU: set num_gpu to auto or 0.')
         for warning in warnings:
             get_root_logger().warning(warning)
-        self.history: ModelHistory | None = None
-        self.balance: Balance | None = None
         self.log_dict: dict[str, float] = {}
-        self._spn_terms: dict[str, Tensor] = {}  # of the last step with the SPN term
-        self._was_weak = False  # whether the log has said so
         super().__init__(opt)
 
     def init_training_settings(self) -> None:
@@ -84,56 +69,20 @@ class HistoryModel(SavingModel):
         bare = self.get_bare_model(self.net_g)
         self.guard = Guard(bare, self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())
         self._good = torch.ones((), dtype=torch.bool, device=self.device)  # whether the last optimizer step was made
-        self.cri_spn: Any = None
-        if own.spn_opt is not None and own.history is not None:
-            self.cri_spn = build_loss(own.spn_opt.model_dump(exclude={'balance', 'every'})).to(self.device)
-            if own.spn_opt.balance is not None:
-                self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
-            self.history = self._start_history(own.history)
-            self._spn_from = own.history.start_iter
-            self._lazy = Lazy(own.spn_opt.every, own.accumulate)
-            self._normalisation = self._range_of_training(own.spn_opt.range_norm)
-            # Measured: up to 14 % faster on a CPU, never slower. net_g keeps the layout of BasicSR's checkpoints.
-            for frozen in (self.cri_spn.vgg, self.history):
-                frozen._apply(_channels_last)
+        self._start_spn()
         self._forward = self.net_g  # what a training step calls: net_g, or compiled with the same parameters
         if own.compile:
             self._compile()
-
-    def _range_of_training(self, range_norm: bool) -> Normalisation:
-        """How training images were normalised, which is undone for the VGG and the adaptive policy."""
-        data = self.opt.get('datasets', {}).get('train', {})
-        normalisation = Normalisation(data, 'datasets.train', self.device)
-        if range_norm and not normalisation.is_identity:
-            raise MclirError(
-                'train.spn_opt.range_norm is true, but mean and std of datasets.train are undone before the VGG, which '
-                'then sees [0, 1]: take range_norm out.'
-            )
-        return normalisation
 
     def _compile(self) -> None:
         check_compiler(self.device)
         make_traceable(self.net_g)
         self._forward = torch.compile(self.net_g)
+        for loss in (self.cri_spn, None if self.contrast is None else self.contrast.loss):
+            if loss is not None:
+                loss.features.compile()
         if self.history is not None:
-            self.cri_spn.vgg.compile()
             self.history.compile()
-
-    def _start_history(self, own: HistoryOptions) -> ModelHistory:
-        history = ModelHistory(
-            self.get_bare_model(self.net_g),
-            own.interval,
-            negatives=own.negatives,
-            threshold=own.threshold or 0.0,
-            decay=own.decay,
-            start=own.start,
-            fresh=lambda: build_network(self.opt['network_g']),
-            seed=self.opt.get('manual_seed') or 0,
-            per_step=own.per_step,
-            precision=own.precision,
-        )
-        get_root_logger().info(f'History of {len(history.negatives)} negative models: {own}')
-        return history
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
         """Any optimizer of torch.optim."""
@@ -201,96 +150,6 @@ class HistoryModel(SavingModel):
             there.record_stream(torch.cuda.current_stream())
         return there
 
-    def optimize_parameters(self, current_iter: int) -> None:
-        """One training step; with ``train.accumulate`` n the gradients of n calls make one optimizer step."""
-        if not hasattr(self, 'gt'):
-            raise MclirError('The training data set gives no gt, which training needs: use PairedImageDataset.')
-        self._iteration, own = current_iter, self.own.train
-        last = current_iter % own.accumulate == 0  # of the calls that make an optimizer step
-        if (current_iter - 1) % own.accumulate == 0:
-            self.optimizer_g.zero_grad()
-            self.guard.begin()
-        waits = not last and isinstance(self.net_g, DistributedDataParallel)
-        with self.net_g.no_sync() if waits else nullcontext():  # ranks exchange the sum of all batches, once
-            self._add_gradient(current_iter)
-        if last:
-            self._optimizer_step(current_iter)
-            self._refresh(range(current_iter - own.accumulate + 1, current_iter + 1))
-
-    def _add_gradient(self, current_iter: int) -> None:
-        """Forward and backward pass of one batch."""
-        negatives = None
-        if self.history is not None and current_iter >= self._spn_from and self._lazy.acts(current_iter):
-            # (K, N, C, H, W), before net_g's forward pass, whose activations then take no memory yet
-            negatives = self.history(self.lq)
-        with self._autocast():
-            self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
-        output = self.output.float()
-        terms = reconstruction_terms(self, output)
-        l_total = functools.reduce(torch.add, terms.values())
-        terms |= self.terms.gradient_norms(terms, output, current_iter)
-        if negatives is not None:
-            l_total = l_total + self._lazy.every * self._spn_term(current_iter, output, negatives, l_total)
-            terms |= self._spn_terms
-        self.scaler.scale(l_total / self.own.train.accumulate).backward()
-        # Reading a value waits for the GPU, so it is left to get_current_log.
-        fresh = {name: value.detach() for name, value in terms.items()}
-        self.guard.note({name: value for name, value in fresh.items() if name.startswith('l_')})
-        self._terms = fresh | {name: value.detach() for name, value in self._spn_terms.items()}
-
-    def _spn_term(self, current_iter: int, output: Tensor, negatives: Tensor, l_rec: Tensor) -> Tensor:
-        """The SPN term of this step; with ``spn_opt.balance`` λ is adjusted first.
-
-        What the log shows of it, here and up to the next step with the term, is taken down in ``_spn_terms``: its value
-        and ratio as they are on average over the steps, for which ``spn_opt.every`` does not count.
-        """
-        undone = self._normalisation.undone
-        with self._autocast():
-            l_spn = self.cri_spn(undone(output), undone(negatives))  # (N, C, H, W) and (K, N, C, H, W), in [0, 1]
-        measured = {}
-        is_logged = self._lazy.has_multiple(current_iter, int(self.opt['logger']['print_freq']))
-        is_due = self.balance is not None and self.balance.is_due(current_iter, self._lazy)
-        if is_logged or is_due:
-            scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
-            ratio = gradient_ratio(scale(l_spn), scale(l_rec), output)
-            if is_due:
-                change = self._adjust_weight(ratio)
-                l_spn, ratio = change * l_spn, change * ratio
-            if is_logged:
-                measured['spn_ratio'] = ratio
-        self._spn_terms = {'l_spn': l_spn, 'spn_dist': -l_spn / self.cri_spn.loss_weight} | measured
-        if self.balance is not None:
-            self._spn_terms['spn_weight'] = torch.full_like(l_spn, self.balance.weight)
-        return l_spn
-
-    def _adjust_weight(self, ratio: Tensor) -> float:
-        """Let λ follow the measured ratio; returns by what factor it changed, the same on every rank."""
-        before = self.cri_spn.loss_weight
-        self.balance.measured(ranks.mean(ratio).item())  # type: ignore[union-attr]
-        self.cri_spn.loss_weight = self.balance.weight  # type: ignore[union-attr]
-        return self.cri_spn.loss_weight / before
-
-    def _optimizer_step(self, current_iter: int) -> None:
-        """Step and average, unless the gradient is not finite."""
-        limit = self.own.train.grad_clip_norm
-        self.scaler.unscale_(self.optimizer_g)
-        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), math.inf if limit is None else limit)
-        self._good = self.guard.judge(norm)
-        if self.history is not None and self.history.interval is None and self._good:
-            undone = self._normalisation.undone
-            self.history.refresh_adaptive(self.get_bare_model(self.net_g), undone(self.output), undone(self.gt))
-        if limit is not None:
-            self._terms['grad_norm'] = norm
-        if self.guard.on_device:
-            self.scaler.step(self.optimizer_g)
-            self._average(self._good)
-        elif self._good:
-            self.scaler.step(self.optimizer_g)
-            self._average()
-        else:
-            self.guard.report(current_iter, self._hints)
-        self.scaler.update()
-
     def _refresh(self, iterations: Iterable[int]) -> None:
         """Refresh the negatives that are due at these iterations of one optimizer step, unless it was left out."""
         due = [i for i in iterations if self.history is not None and self.history.is_due(i)]
@@ -313,17 +172,6 @@ class HistoryModel(SavingModel):
     def model_ema(self, decay: float = 0.999) -> None:
         """BasicSR's arithmetic for the parameters; buffers are those of net_g."""
         follow(self.net_g_ema, self.get_bare_model(self.net_g), decay)
-
-    def _average(self, good: Tensor | None = None) -> None:
-        """Move the EMA network; good where only the device knows whether the step was made."""
-        if self.ema_decay > 0 and good is None:
-            self.model_ema(decay=self.ema_decay)
-        elif self.ema_decay > 0:
-            follow(self.net_g_ema, self.get_bare_model(self.net_g), self.ema_decay, good)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = PRECISIONS[self.own.train.amp or 'fp32']
-        return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state`` (CheckpointModel), with its λ where that follows the measurements."""
@@ -348,16 +196,3 @@ class HistoryModel(SavingModel):
         if bad_steps:
             self.log_dict['bad_steps'] = bad_steps
         return self.log_dict
-
-    def _judge_ratio(self, ratio: float, last_ratio: float) -> None:
-        """Warn each time that the ratio becomes too high, and once where it is too low."""
-        is_weak = ratio < WEAK and self.balance is None and not self._was_weak
-        warning = judge(ratio, self.cri_spn.loss_weight) if is_weak or ratio > STRONG >= last_ratio else ''
-        if warning:
-            get_root_logger().warning(warning)
-            self._was_weak |= is_weak
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    """Convolution kernels in that layout; ``Module.to`` would try five dimensions (FFTformer) too."""
-    return tensor.to(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

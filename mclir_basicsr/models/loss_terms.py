@@ -16,7 +16,7 @@ from mclir_basicsr.options.losses import LossOptions
 
 # Second arguments of forward that are no image, and what to do with such a class.
 _OTHER_INPUTS = {
-    'negatives': 'compares the output with negatives: it has a block of its own (train.spn_opt for SPNLoss)',
+    'negatives': 'compares the output with negatives: it has a block of its own, train.spn_opt or train.contrast_opt',
     'target_is_real': 'judges a discriminator, which HistoryModel does not have: take it out',
 }
 _WEIGHTS = {'weight', 'weights', 'mask'}  # what losses of one image take as a second argument, and need not

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mclir_basicsr.options.structs import TrainOptions
 
 LOSS_KEYS = ('losses', 'fft_opt', 'fft_loss_opt')
-_TAKEN = {'pix', 'percep', 'style', 'spn'}  # l_pix and the like are in the log already
+_TAKEN = {'pix', 'percep', 'style', 'spn', 'contrast'}  # l_pix and the like are in the log already
 # Where a name ends one word and begins the next: FocalFrequency, MyFFT, VGGPerceptual.
 _BOUNDARY = re.compile('(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])')
 

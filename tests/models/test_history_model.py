@@ -12,7 +12,7 @@ from basicsr.models import build_model
 from conftest import golden
 from recipe import example_input, fill_
 
-from mclir_basicsr.models import history_model
+from mclir_basicsr.models import spn_term
 
 SPN = {
     'spn_opt': {'weights': 'random', 'layer_weights': {'relu1_1': 1.0}, 'loss_weight': 0.1},
@@ -45,7 +45,7 @@ def equal(a, b):
 def test_training_matches_the_reference(options, vgg_file, monkeypatch, same_layout, tolerance):
     """In the reference's memory layout, and in ours, whose rounding twelve steps of Adam amplify."""
     if same_layout:
-        monkeypatch.setattr(history_model, '_channels_last', lambda tensor: tensor)
+        monkeypatch.setattr(spn_term, '_channels_last', lambda tensor: tensor)
     arrays, meta = golden('spn_training_edsr_x2')
     opt = options(
         network_g=meta['network_g'],
