@@ -36,10 +36,10 @@ def validate(model: Any, phase: str) -> str:
         data = _first(model, phase)
     except Exception as error:  # whatever a data set raises
         raise FaultsError([f'{where}: its first image cannot be had: {sentence(error)}']) from error
-    image = f'{Path(str(data["lq_path"][0])).name} of {where}'
+    image = f'{Path(str(data["lq_path"][0])).name if "lq_path" in data else data["folder"][0]} of {where}'
     try:
         if isinstance(model, ValidationModel):
-            ((_, values),) = model._validate_images([data], model.opt['datasets'][phase], 0, save_img=False)  # type: ignore[arg-type]
+            ((_, values), *_), *_ = model._validate_images([data], model.opt['datasets'][phase], 0, save_img=False)  # type: ignore[arg-type]
         else:
             values = _measured(model, data)
     except MclirError as error:

@@ -115,8 +115,8 @@ class SPNLoss(nn.Module):
         """Compute ``l_spn``, to be added to the loss.
 
         Args:
-            output: (N, C, H, W), C 3 or 1, in [0, 1].
-            negatives: (K, N, C, H, W), what K negative models made of the same input.
+            output: (N, C, H, W), C 3 or 1, in [0, 1]; of sequences (N, T, C, H, W), compared frame by frame.
+            negatives: (K, N, C, H, W) or (K, N, T, C, H, W), what K negative models made of the same input.
 
         Returns:
             A scalar, at most 0, with a graph to ``output`` only.
@@ -129,6 +129,8 @@ class SPNLoss(nn.Module):
                 f'negatives must have the shape (K, *output.shape), K at least 1, but output is {tuple(output.shape)} '
                 f'and negatives are {tuple(negatives.shape)}.'
             )
+        if output.dim() == 5:
+            output, negatives = output.flatten(0, 1), negatives.flatten(1, 2)
         # The VGG's activations are most of the memory of a step. With the gradient made at once, part by part, those of
         # one part are gone before the next begins; autograd alone would keep all of them until `backward`.
         total, gradients = output.new_zeros((), dtype=torch.float32), []

@@ -1,15 +1,18 @@
-"""HistoryModel: BasicSR's SRModel with the SPN term and the negative models behind it."""
+"""HistoryModel: a model class of BasicSR with the SPN term and the negative models behind it."""
 
+import functools
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
+from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from torch import Tensor
 
 from mclir_basicsr.averages import copy_buffers, follow
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models import bases
+from mclir_basicsr.models.base_step import BaseStep
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
@@ -20,14 +23,18 @@ from mclir_basicsr.run import stop
 from mclir_basicsr.run.random_streams import begin_step
 
 
-class HistoryModel(SPNTermModel, TrainingStep):
+class HistoryModel(SPNTermModel):
     """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
 
     Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
     as SRModel does, given the same data: its random numbers are drawn per sample and step. Its checkpoints are
     ordinary BasicSR checkpoints; ``training_states/<iter>.state`` also holds the history.
 
+    ``base_model`` puts it on another model class of BasicSR, which then gives the batch, the networks, the optimizers
+    and the step, and whatever else it has of its own.
+
     Attributes:
+        base_name: The class that it stands on.
         history: The negative models, a :class:`ModelHistory`; None without ``train.history``.
         cri_spn: The SPN loss; None without ``train.spn_opt``.
 
@@ -50,14 +57,44 @@ class HistoryModel(SPNTermModel, TrainingStep):
     ['l_pix', 'l_spn', 'spn_dist', 'spn_ratio', 'neg_refresh']
     """
 
+    base_name = 'SRModel'
+
+    def __new__(cls, opt: dict[str, Any]) -> 'HistoryModel':
+        """An object of the class that stands on ``base_model``."""
+        return object.__new__(cls.on(bases.find(opt.get('base_model') or 'SRModel')))
+
+    @classmethod
+    @functools.cache
+    def on(cls, base: type) -> 'type[HistoryModel]':
+        """The class of a HistoryModel on a base, which has this class before the base and a step at its place.
+
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('EDVRModel')).__mro__[5:9]]
+        ['EDVRModel', 'VideoBaseModel', 'TrainingStep', 'SRModel']
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('ESRGANModel')).__mro__[5:9]]
+        ['BaseStep', 'ESRGANModel', 'SRGANModel', 'SRModel']
+        """
+        if issubclass(cls, (TrainingStep, BaseStep)):  # made here before
+            return cls
+        parts: tuple[type, ...] = (cls, TrainingStep) if base is SRModel else (cls, base, TrainingStep)
+        if bases.steps_itself(base):
+            parts = cls, BaseStep, base
+        name = cls.__name__ if base is SRModel else f'{cls.__name__} on {base.__name__}'
+        told = {'base_name': base.__name__, 'tests_itself': bases.tests_itself(base)}
+        return type(name, parts, {'__doc__': cls.__doc__, **told})
+
     def __init__(self, opt: dict[str, Any]) -> None:
         self.own, warnings = read_options(opt)
+        base = bases.find(self.base_name)
+        if faults := list(bases.faults(base, self.own)):
+            raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
         if opt['num_gpu'] and not torch.cuda.is_available():
             raise MclirError(f'num_gpu is {opt["num_gpu"]}, but torch sees no GPU: set num_gpu to auto or 0.')
-        for warning in warnings:
+        for warning in [*warnings, *bases.remarks(base)]:
             get_root_logger().warning(warning)
         self.log_dict: dict[str, float] = {}
-        super().__init__(opt)
+        self._last_ratio = 0.0  # as it was last logged
+        with bases.staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
+            super().__init__(opt)
 
     def init_training_settings(self) -> None:
         """Set up EMA, losses, optimizer and scheduler (SRModel), then the SPN loss and the history."""
@@ -129,14 +166,21 @@ class HistoryModel(SPNTermModel, TrainingStep):
         self.__dict__.pop('gt', None)
         moved = {key: self._to_device(value) if isinstance(value, Tensor) else value for key, value in data.items()}
         try:
-            super().feed_data(moved)
+            with bases.staying_on(self.device):
+                super().feed_data(moved)
         except KeyError as error:
-            if error.args != ('lq',):
-                raise
-            raise MclirError(
+            raise MclirError(self._missing(str(error.args[0]), data)) from error
+
+    def _missing(self, key: str, data: dict[str, Any]) -> str:
+        if key == 'lq':
+            return (
                 f'The data set gives no lq, which {type(self).__name__} needs, but {", ".join(data)}: '
                 'use PairedImageDataset, or another one that gives lq and gt.'
-            ) from error
+            )
+        return (
+            f'{self.base_name} reads {key}, but neither the option file has it, nor does the data set give it, which '
+            f'gives {", ".join(data)}: add it, or use a data set that is made for {self.base_name}.'
+        )
 
     def _to_device(self, batch: Tensor) -> Tensor:
         """As SRModel does, but from pinned memory without waiting for the step before."""
@@ -146,20 +190,13 @@ class HistoryModel(SPNTermModel, TrainingStep):
             there.record_stream(torch.cuda.current_stream())
         return there
 
-    def _refresh(self, iterations: Iterable[int]) -> None:
-        """Refresh the negatives that are due at these iterations of one optimizer step, unless it was left out."""
-        due = [i for i in iterations if self.history is not None and self.history.is_due(i)]
-        if due and self._good:
-            for iteration in due:
-                self.history.refresh(self.get_bare_model(self.net_g), iteration)  # type: ignore[union-attr]
-
     def _hints(self) -> str:
         """What helps where a run ends for want of good steps."""
         states = [int(file.stem) for file in self._folder('training_states').glob('*.state') if file.stem.isdecimal()]
         saved = f'The last good checkpoint is that of iteration {max(states)}.' if states else 'Nothing was saved yet.'
         if self.cri_spn is None:
             return f'{saved} Lower the learning rate or set train.grad_clip_norm.'
-        ratio = self.log_dict.get('spn_ratio', math.nan)
+        ratio = self._last_ratio or math.nan
         return (
             f'λ is {self.cri_spn.loss_weight:.3g}, and spn_ratio was {ratio:.3g} when it was last logged. {saved} '
             'Lower λ (spn_opt.loss_weight) or the learning rate, or set spn_opt.margin or train.grad_clip_norm.'
@@ -182,13 +219,14 @@ class HistoryModel(SPNTermModel, TrainingStep):
 
         Call it on every rank. ``spn_ratio`` is there at iterations that ``logger.print_freq`` logs.
         """
-        last_ratio = self.log_dict.get('spn_ratio', 0.0)
-        self.log_dict = self.reduce_loss_dict(self._terms)
+        self.log_dict = self.step_log()
         if self.history is not None:
             self.log_dict['neg_refresh'] = sum(self.history.refreshes)
         if 'spn_ratio' in self.log_dict:
-            self._judge_ratio(self.log_dict['spn_ratio'], last_ratio)
-        bad_steps = self.guard.report(self._iteration, self._hints)
+            self._judge_ratio(self.log_dict['spn_ratio'], self._last_ratio)
+        self._last_ratio = self.log_dict.get('spn_ratio', 0.0)
+        guards = [guard for guard in (self.guard, self.guard_d) if guard is not None]
+        bad_steps = sum(guard.report(self._iteration, self._hints) for guard in guards)
         if bad_steps:
             self.log_dict['bad_steps'] = bad_steps
         return self.log_dict

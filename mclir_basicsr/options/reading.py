@@ -26,10 +26,12 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
             wrong types, impossible values, and numbers or truth values that YAML read as text.
     """
     faults, notes = unread_keys(opt, ours=True)
-    own = {
+    own: dict[str, Any] = {
         block: {key: value for key, value in (opt.get(block) or {}).items() if key in struct.model_fields}
         for block, struct in (('train', TrainOptions), ('val', ValOptions), ('path', PathOptions))
     }
+    if opt.get('base_model') is not None:
+        own['base_model'] = opt['base_model']
     try:
         options = OwnOptions.model_validate(own)
     except ValidationError as error:

@@ -207,8 +207,12 @@ class PathOptions(_Keys):
 
 
 class OwnOptions(_Keys):
-    """All of ours in one option file."""
+    """Keys at the top of the file."""
 
+    base_model: str = Field(
+        'SRModel', description="a model class of BasicSR's, or one of yours that is derived from one: SwinIRModel, "
+        'RealESRNetModel, EDVRModel, VideoRecurrentModel, SRGANModel, ESRGANModel, RealESRGANModel, ...'
+    )  # fmt: skip
     train: TrainOptions
     val: ValOptions
     path: PathOptions
