@@ -10,6 +10,7 @@ from mclir_basicsr.check.metrics import metrics_of, small
 from mclir_basicsr.errors import FaultsError, MclirError
 
 _SIDE = 64  # of lq, to which a larger image is cut unless a metric needs more
+_FRAMES = 10  # of a video that is restored whole
 
 
 def validate(model: Any, phase: str) -> str:
@@ -73,6 +74,8 @@ def _first(model: Any, phase: str) -> dict[str, Any]:
         small(block, min(side, height) * scale, min(side, width) * scale) for block in metrics
     ):
         side *= 2
+    if 'gt' in data and data['gt'].dim() == 5:  # a whole video
+        data |= {key: data[key][:, :_FRAMES] for key in ('lq', 'gt')}
     data['lq'] = data['lq'][..., :side, :side]
     if 'gt' in data:
         data['gt'] = data['gt'][..., : side * scale, : side * scale]

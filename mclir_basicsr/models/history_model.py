@@ -16,6 +16,7 @@ from mclir_basicsr.models.base_step import BaseStep
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
+from mclir_basicsr.models.outputs import Outputs
 from mclir_basicsr.models.spn_term import SPNTermModel
 from mclir_basicsr.models.step import TrainingStep
 from mclir_basicsr.options import read_options
@@ -93,13 +94,22 @@ class HistoryModel(SPNTermModel):
             get_root_logger().warning(warning)
         self.log_dict: dict[str, float] = {}
         self._last_ratio = 0.0  # as it was last logged
+        self._outputs = None if self.own.output is None else Outputs(self.own.output)
         with bases.staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
             super().__init__(opt)
+        if not self.is_train and self._outputs is not None:
+            self._outputs.choose(self.net_g)
 
     def init_training_settings(self) -> None:
         """Set up EMA, losses, optimizer and scheduler (SRModel), then the SPN loss and the history."""
+        if self._outputs is not None:
+            self._outputs.choose(self.get_bare_model(self.net_g))
         super().init_training_settings()
         own = self.own.train
+        if self._outputs is not None and self.cri_pix is not None:
+            self._outputs.sum_over_all(self.cri_pix)
+        if self._outputs is not None and self.ema_decay > 0:
+            self._outputs.choose(self.net_g_ema)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
         bare = self.get_bare_model(self.net_g)
         self.guard = Guard(bare, self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())

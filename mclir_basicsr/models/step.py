@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mclir_basicsr.averages import follow
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models.outputs import image_of
 
 
 class TrainingStep(SRModel):
@@ -43,7 +44,7 @@ class TrainingStep(SRModel):
             # (K, N, C, H, W), before net_g's forward pass, whose activations then take no memory yet
             negatives = self.history(self.lq)
         with self._autocast():
-            self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
+            self.output = image_of(self._forward(self.lq))  # (N, C, h, w) to (N, C, H, W)
         output = self.output.float()
         terms = self._reconstruction_terms(output)
         l_total = functools.reduce(torch.add, terms.values())

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from mclir_basicsr.errors import did_you_mean
 from mclir_basicsr.options.bases import OF_A_GAN, BaseKeys
-from mclir_basicsr.options.structs import PathOptions, TrainOptions, ValOptions
+from mclir_basicsr.options.structs import TOP_KEYS, PathOptions, TrainOptions, ValOptions
 
 # What BasicSR 1.4.2 reads of the option file of a HistoryModel, beside our keys.
 TOP = {
@@ -123,7 +123,7 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
     if ours:
         base = BaseKeys(opt)
         may_have_more = not base.is_of_basicsr
-        yield Block('', opt, TOP | base.of(''), {'base_model'}, may_have_more)
+        yield Block('', opt, TOP | base.of(''), {*TOP_KEYS}, may_have_more)
         yield Block('train', train, TRAIN | base.of('train'), {*TrainOptions.model_fields}, may_have_more)
         yield Block('val', val, VAL | base.of('val'), {*ValOptions.model_fields}, may_have_more)
         yield Block('path', path, PATH | base.of('path'), {*PathOptions.model_fields})

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mclir_basicsr.options.structs import OwnOptions, PathOptions, TrainOptions, ValOptions, struct_of
+from mclir_basicsr.options.structs import TOP_KEYS, OwnOptions, PathOptions, TrainOptions, ValOptions, struct_of
 
 
 def reference_page() -> str:
@@ -31,9 +31,9 @@ def reference_page() -> str:
             '|---|---|---|',
         ]
         for key, field in struct.model_fields.items():
-            inner = struct_of(struct, key)
-            if not path and inner is not None:
+            if not path and key not in TOP_KEYS:
                 continue
+            inner = struct_of(struct, key)
             if inner is not None:
                 blocks.append((f'{path}.{key}', inner))
             default = '(required)' if field.is_required() else f'`{_yaml(key, field.default)}`'

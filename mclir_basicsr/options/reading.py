@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options.faults import explain
 from mclir_basicsr.options.known import unread_keys
-from mclir_basicsr.options.structs import OwnOptions, PathOptions, TrainOptions, ValOptions
+from mclir_basicsr.options.structs import TOP_KEYS, OwnOptions, PathOptions, TrainOptions, ValOptions
 from mclir_basicsr.options.texts import text_faults
 
 
@@ -30,8 +30,7 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
         block: {key: value for key, value in (opt.get(block) or {}).items() if key in struct.model_fields}
         for block, struct in (('train', TrainOptions), ('val', ValOptions), ('path', PathOptions))
     }
-    if opt.get('base_model') is not None:
-        own['base_model'] = opt['base_model']
+    own |= {key: opt[key] for key in TOP_KEYS if opt.get(key) is not None}
     try:
         options = OwnOptions.model_validate(own)
     except ValidationError as error:
