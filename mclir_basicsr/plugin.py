@@ -49,7 +49,7 @@ def _look_up() -> list[_Entry]:
     from mclir_basicsr.archs.idt_arch import IDT
     from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
     from mclir_basicsr.data.pairs_dataset import PairsFileDataset
-    from mclir_basicsr.losses import PSNRLoss, SPNLoss, SSIMLoss
+    from mclir_basicsr.losses import CCRLoss, CRLoss, PSNRLoss, SPNLoss, SSIMLoss
     from mclir_basicsr.metrics.perceptual import calculate_dists, calculate_lpips
     from mclir_basicsr.models.history_model import HistoryModel
 
@@ -64,7 +64,7 @@ def _look_up() -> list[_Entry]:
     return [
         *core,
         *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
-        *((LOSS_REGISTRY, loss) for loss in (PSNRLoss, SSIMLoss)),
+        *((LOSS_REGISTRY, loss) for loss in (CRLoss, CCRLoss, PSNRLoss, SSIMLoss)),
         (DATASET_REGISTRY, PairsFileDataset),
         *((METRIC_REGISTRY, metric) for metric in (calculate_lpips, calculate_dists)),
     ]

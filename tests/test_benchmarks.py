@@ -11,7 +11,7 @@ import torch
 from basicsr.archs.edsr_arch import EDSR
 from conftest import run
 
-from mclir_basicsr.losses import spn_loss
+from mclir_basicsr.losses import streamed
 
 BENCHMARKS = Path(__file__).parents[1] / 'benchmarks'
 # As BasicSR's models are written.
@@ -83,7 +83,7 @@ def test_negatives_take_no_memory_for_each_image(monkeypatch, capsys):
     """With enough images for the VGG to have no more of them at a time than of fewer."""
     arguments = ['--networks', 'edsr_tiny', '--settings', 'SRModel', 'K=4', '--batch', 8]
     memory = benchmark('memory', arguments, monkeypatch)
-    monkeypatch.setattr(spn_loss, 'PART', 48 * 48)
+    monkeypatch.setattr(streamed, 'PART', 48 * 48)
     memory.main()
     rows = [line.split('|') for line in capsys.readouterr().out.splitlines()[-2:]]
     (plain_fixed, plain), (fixed, per_image) = ([float(cell) for cell in row[4:6]] for row in rows)

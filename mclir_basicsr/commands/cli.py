@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mclir_basicsr import __version__
-from mclir_basicsr.commands import evaluate_arguments, pipeline_flags, prepare_arguments, study_arguments
+from mclir_basicsr.commands import (
+    evaluate_arguments,
+    pipeline_flags,
+    prepare_arguments,
+    restore_arguments,
+    study_arguments,
+)
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
 
@@ -16,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns:
-        The exit status: 0, 1 where ``doctor`` or ``verify`` found a fault, 2 for input that cannot be used, 130 when
-        interrupted.
+        The exit status: 0, 1 where ``doctor``, ``verify`` or ``restore`` found a fault, 2 for input that cannot be
+        used, 130 when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -122,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate_arguments.add_parser(commands).set_defaults(run=_evaluate)
     study_arguments.add_parser(commands).set_defaults(run=_study)
+    restore_arguments.add_parser(commands).set_defaults(run=_restore)
 
     doctor = commands.add_parser('doctor', help='examine the installation, say what to do about each fault')
     doctor.set_defaults(run=_doctor)
@@ -234,6 +241,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace) -> int:
     _say(study_arguments.run(options))
     return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    said, is_whole = restore_arguments.run(options)
+    _say(*said)
+    return int(not is_whole)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -13,7 +13,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         'study', help='does it help, and is that chance? arms and seeds of one option file, compared in pairs'
     )
     study.add_argument('file', type=Path, nargs='?', metavar='STUDY', help='study.yml: option_file, seeds, arms')
-    study.add_argument('-opt', type=Path, metavar='FILE', help='option file of a HistoryModel, in place of STUDY')
+    study.add_argument(
+        '-opt', type=Path, metavar='FILE', help='option file of a HistoryModel; beside STUDY in place of its own'
+    )
     study.add_argument('-o', '--out', type=Path, default=Path('study'), metavar='DIR', help='default: study')
     study.add_argument('--seeds', type=int, metavar='N', help='seeds of each arm (default: that of STUDY, or 3)')
     study.add_argument(
@@ -29,7 +31,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     study.add_argument('--metric', metavar='M', help='metric of val.metrics that --until is about (default: the first)')
     study.add_argument('--max-seeds', type=int, metavar='N', help='with --until (default: 10)')
-    study.add_argument('--jobs', type=int, metavar='N', help='runs at a time (default: one per GPU, or 1)')
+    study.add_argument(
+        '--jobs', type=int, metavar='N', help='runs at a time (default: one per GPU, or 1; with --slurm all)'
+    )
+    study.add_argument(
+        '--slurm',
+        nargs='*',
+        metavar='KEY=VALUE',
+        help='each run a job of SLURM, by submitit, with these of its parameters, e.g. slurm_partition=gpu '
+        'gpus_per_node=1 timeout_min=240',
+    )
     study.add_argument(
         '--time-ratio', type=float, metavar='R', help='steps of plain_time for one of spn (default: measured)'
     )
@@ -42,9 +53,10 @@ def run(options: argparse.Namespace) -> str:
     from mclir_basicsr.options import parse_file
     from mclir_basicsr.study.definition import DEFAULT_ARMS, Arm, read_study_file
 
-    if (options.file is None) == (options.opt is None):
-        raise MclirError('study takes either STUDY (a study.yml) or -opt FILE.')
+    if options.file is None and options.opt is None:
+        raise MclirError('study takes STUDY (a study.yml) or -opt FILE, or both.')
     file, seeds, arms = (options.opt, None, None) if options.file is None else read_study_file(options.file)
+    file = options.opt or file
     if options.arm:
         arms = tuple(Arm(name, tuple(changes)) for name, *changes in options.arm)
     until = None
@@ -65,4 +77,5 @@ def run(options: argparse.Namespace) -> str:
         until=until,
         jobs=options.jobs,
         time_ratio=options.time_ratio,
+        slurm=options.slurm,
     )

@@ -25,8 +25,8 @@ class Normalisation:
         MclirError: One of the two without the other, or values that are no numbers, or a std of 0.
 
     >>> normalisation = Normalisation({'mean': [0.5], 'std': [0.25]}, 'datasets.val')
-    >>> normalisation.undone(torch.tensor([[[2.0]]]))
-    tensor([[[1.]]])
+    >>> normalisation.undone(torch.tensor([[[2.0]]])), normalisation.done(torch.tensor([[[1.0]]]))
+    (tensor([[[1.]]]), tensor([[[2.]]]))
     """
 
     def __init__(self, data: Mapping[str, Any], where: str, device: torch.device | str = 'cpu') -> None:
@@ -52,3 +52,7 @@ class Normalisation:
             return images
         # in float32, where half precision would round mean and std
         return (images * self.std.to(images.device) + self.mean.to(images.device)).to(images.dtype)
+
+    def done(self, images: Tensor) -> Tensor:
+        """Images (..., C, H, W) in [0, 1] as the network takes them."""
+        return images if self.is_identity else (images - self.mean.to(images.device)) / self.std.to(images.device)

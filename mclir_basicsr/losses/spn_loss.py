@@ -1,45 +1,18 @@
 """Self-Prior guided Negative loss (SPN) of MCLIR."""
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.losses.features import VGGFeatures
+from mclir_basicsr.losses.contrast import ContrastLoss, check_shapes
+from mclir_basicsr.losses.distances import CRITERIA, feature_distance
+from mclir_basicsr.losses.streamed import Compared
 
-CRITERIA = ('l1', 'l2', 'fro')
+__all__ = ['CRITERIA', 'DEFAULT_LAYER_WEIGHTS', 'SPNLoss', 'feature_distance', 'gradient_ratio']
+
 DEFAULT_LAYER_WEIGHTS = {'relu1_2': 0.2, 'relu2_2': 0.3, 'relu3_3': 0.5}
-PART = 2**16  # pixels that go through the VGG at a time: enough to fill a GPU, at 2 KB each for its activations
-
-
-def feature_distance(
-    features: Mapping[str, Tensor], others: Mapping[str, Tensor], layer_weights: Mapping[str, float], criterion: str
-) -> Tensor:
-    """Weighted distance of two sets of features: ``sum_l w_l * criterion(features_l, others_l)``, in float32.
-
-    Args:
-        features: Feature maps by layer name, any shape.
-        others: The same layers and shapes.
-        layer_weights: Weight of each layer; its keys are the layers that count.
-        criterion: ``l1`` mean absolute difference, ``l2`` mean squared difference, ``fro`` Frobenius norm of the
-            difference over the whole batch (as BasicSR's PerceptualLoss defines them).
-
-    Returns:
-        A scalar.
-
-    Raises:
-        MclirError: An unknown criterion.
-    """
-    if criterion not in CRITERIA:
-        raise MclirError(f'criterion must be one of {", ".join(CRITERIA)}, but is {criterion!r}.')
-    measures: dict[str, Any] = {'l1': F.l1_loss, 'l2': F.mse_loss, 'fro': torch.dist}
-    measure = measures[criterion]
-    terms = [weight * measure(features[name].float(), others[name].float()) for name, weight in layer_weights.items()]
-    return torch.stack(terms).sum()
 
 
 def gradient_ratio(spn: Tensor, reconstruction: Tensor, output: Tensor) -> Tensor:
@@ -53,7 +26,7 @@ def gradient_ratio(spn: Tensor, reconstruction: Tensor, output: Tensor) -> Tenso
     return by_spn / by_reconstruction
 
 
-class SPNLoss(nn.Module):
+class SPNLoss(ContrastLoss):
     """Push the output of a network away from what its own past restored: ``-λ · mean_k d(output, negative_k)``.
 
     d is :func:`feature_distance` in a frozen VGG. The result is negative, is to be added to the reconstruction loss
@@ -98,18 +71,16 @@ class SPNLoss(nn.Module):
         seed: int = 0,
         margin: float | None = None,
     ) -> None:
-        super().__init__()
-        if not loss_weight > 0:
-            raise MclirError(f'loss_weight must be above 0, but is {loss_weight}.')
-        if criterion not in CRITERIA:
-            raise MclirError(f'criterion must be one of {", ".join(CRITERIA)}, but is {criterion!r}.')
+        chosen = DEFAULT_LAYER_WEIGHTS if layer_weights is None else layer_weights
         if margin is not None and not margin > 0:
             raise MclirError(f'margin must be above 0, but is {margin}.')
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight, chosen, vgg_type, criterion, use_input_norm, range_norm, weights, seed)
         self.margin = margin
-        self.layer_weights = dict(DEFAULT_LAYER_WEIGHTS if layer_weights is None else layer_weights)
-        self.criterion = criterion
-        self.vgg = VGGFeatures(self.layer_weights, vgg_type, use_input_norm, range_norm, weights, seed)
+
+    @property
+    def vgg(self) -> nn.Module:
+        """The feature network, by its first name."""
+        return self.features
 
     def forward(self, output: Tensor, negatives: Tensor) -> Tensor:
         """Compute ``l_spn``, to be added to the loss.
@@ -124,78 +95,15 @@ class SPNLoss(nn.Module):
         Raises:
             MclirError: The shapes do not go together.
         """
-        if negatives.shape[1:] != output.shape or not len(negatives):
-            raise MclirError(
-                f'negatives must have the shape (K, *output.shape), K at least 1, but output is {tuple(output.shape)} '
-                f'and negatives are {tuple(negatives.shape)}.'
-            )
-        if output.dim() == 5:
-            output, negatives = output.flatten(0, 1), negatives.flatten(1, 2)
-        # The VGG's activations are most of the memory of a step. With the gradient made at once, part by part, those of
-        # one part are gone before the next begins; autograd alone would keep all of them until `backward`.
-        total, gradients = output.new_zeros((), dtype=torch.float32), []
-        wanted, count = torch.is_grad_enabled() and output.requires_grad, self._parts(output)
-        for images, others in zip(output.tensor_split(count), negatives.tensor_split(count, dim=1), strict=True):
-            share = len(images) / len(output)  # images (n, C, H, W), others (K, n, C, H, W)
-            distance, gradient = self._compare(images.detach().requires_grad_(wanted), others)
-            total += share * distance
-            if gradient is not None:
-                gradients.append(share * gradient)
-        factor = -self.loss_weight / len(negatives)
-        return factor * _KnownGradient.apply(total, torch.cat(gradients) if wanted else None, output)
+        check_shapes(output, negatives)
 
-    def _parts(self, output: Tensor) -> int:
-        """In how many parts the images are compared; what is no mean over images is not divided."""
-        if self.criterion == 'fro' or self.margin is not None:
-            return 1
-        return min(len(output), math.ceil(output[:, 0].numel() / PART))
+        def form(sums: Tensor) -> Tensor:  # (1, 1)
+            return -self.loss_weight * sums.sum()
 
-    def _compare(self, part: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Sum of the distances of some images to each negative, and its gradient by the images if they ask for it."""
-        features = self.vgg(part)  # (n, C_l, H_l, W_l) by layer
-        # Distances end at copies cut off from the VGG: K of them add up there, and one pass goes back through it.
-        leaves = {name: x.detach().float().requires_grad_(x.requires_grad) for name, x in features.items()}
-        total = part.new_zeros((), dtype=torch.float32)
-        for negative in negatives:
-            distance = feature_distance(leaves, self._features_of(negative), self.layer_weights, self.criterion)
-            if self.margin is not None:
-                distance = distance.clamp(max=self.margin)
-            if distance.requires_grad:
-                distance.backward()
-            total += distance.detach()
-        if not part.requires_grad:
-            return total, None
-        return total, _backward(list(features.values()), [leaf.grad for leaf in leaves.values()], part)
+        negative = Compared(negatives, [1 / len(negatives)] * len(negatives))
+        # A margin bounds the distance of the whole batch, which is not the mean of bounded ones.
+        return self._streamed(output, [negative], self._measure, form, linear=True, divisible=self.margin is None)
 
-    @torch.no_grad()
-    def _features_of(self, negative: Tensor) -> dict[str, Tensor]:
-        if negative.dtype == torch.float32:
-            return self.vgg(negative)
-        with torch.autocast(negative.device.type, negative.dtype):
-            return self.vgg(negative)
-
-
-def _backward(features: list[Tensor], by_features: list[Any], image: Tensor) -> Tensor:
-    """Take the gradient by the features back to the image that they are of."""
-    if any(x.dtype == torch.float16 for x in features):
-        # One share of millions is below what fp16 holds. The largest becomes 2^-10, far from both of its ends.
-        largest = torch.stack([gradient.abs().max() for gradient in by_features]).max()
-        scale = 2**-10 / largest.clamp(min=torch.finfo(torch.float32).tiny)
-        given = [(gradient * scale).to(x.dtype) for gradient, x in zip(by_features, features, strict=True)]
-        return torch.autograd.grad(features, image, given)[0] / scale
-    given = [gradient.to(x.dtype) for gradient, x in zip(by_features, features, strict=True)]
-    return torch.autograd.grad(features, image, given)[0]
-
-
-class _KnownGradient(torch.autograd.Function):
-    """A value whose gradient by the output is known, as a node of autograd's graph."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, gradient: Tensor | None, output: Tensor) -> Tensor:
-        ctx.save_for_backward(gradient)
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, by_value: Tensor) -> tuple[None, None, Tensor]:
-        (gradient,) = ctx.saved_tensors
-        return None, None, by_value * gradient
+    def _measure(self, features: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Tensor:
+        distance = feature_distance(features, others, self.layer_weights, self.criterion)
+        return (distance if self.margin is None else distance.clamp(max=self.margin))[None]  # (1,)

@@ -21,6 +21,7 @@ class BaseStep(SRModel):
     """
 
     guard_d: Guard | None
+    cri_pix: Any
 
     def init_training_settings(self) -> None:
         """Set up the base, then the hooks."""
@@ -35,11 +36,11 @@ class BaseStep(SRModel):
         if hasattr(self, 'optimizer_d'):
             net_d, limit = self.get_bare_model(self.net_d), self.own.train.max_bad_steps
             self.guard_d = Guard(net_d, self.optimizer_d, limit)
-            self.optimizer_d.register_step_pre_hook(self._before_step_of_d)
+            self.optimizer_d.register_step_pre_hook(partial(self._before_step_of_d, self.guard_d))
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One training step of the base, then what follows an optimizer step."""
-        self._at, self._met, self._iteration = current_iter, False, current_iter
+        self._at, self._met, self._iteration, self._terms = current_iter, False, current_iter, {}
         for guard in filter(None, (self.guard, self.guard_d)):
             guard.begin()
         try:
@@ -53,15 +54,12 @@ class BaseStep(SRModel):
         """What the base logs, and the term."""
         return {**self.log_dict, **(self.reduce_loss_dict(self._terms) if self._terms else {})}
 
-    def _is_due(self) -> bool:
-        return self.history is not None and self._at >= self._spn_from and self._lazy.acts(self._at)
-
     def _add_term(self, _: nn.Module, given: tuple[Any, ...], loss: Tensor) -> Tensor:
         if self._at is None or not given or given[0] is not self.output:
             return loss
         self._met = True
         noted = {'l_pix': loss}
-        if self._is_due():
+        if self._spn_acts(self._at):
             term = self.own.train.spn_opt.every * self._spn_of_step(self.output)
             loss = loss + (term - term.detach())  # the value of loss, and the gradient of both
             noted['l_spn'] = term
@@ -92,7 +90,7 @@ class BaseStep(SRModel):
         """Clip and judge the gradient of net_g; where it is not finite, none is left to step by."""
         if self._at is None:
             return
-        if self._is_due() and not self._met:
+        if self._spn_acts(self._at) and not self._met:
             raise MclirError(
                 f'base_model: {type(self).base_name} trains net_g without cri_pix(self.output, ...), by which the SPN '
                 'term comes in: call it with self.output, or train without spn_opt and history.'
@@ -105,15 +103,15 @@ class BaseStep(SRModel):
         self._refresh_adaptive()
         self._leave_out(self._good, self.guard, self.optimizer_g)
 
-    def _before_step_of_d(self, *_: Any) -> None:
+    def _before_step_of_d(self, guard: Guard, *_: Any) -> None:
         if self._at is not None:
             norm = nn.utils.clip_grad_norm_(self.net_d.parameters(), math.inf)
-            self._leave_out(self.guard_d.judge(norm), self.guard_d, self.optimizer_d)
+            self._leave_out(guard.judge(norm), guard, self.optimizer_d)
 
     def _leave_out(self, good: Tensor, guard: Guard, optimizer: torch.optim.Optimizer) -> None:
         if not guard.on_device and not good:
             optimizer.zero_grad()
-            guard.report(self._at, self._hints)
+            guard.report(self._iteration, self._hints)
 
 
 class _NoLoss(nn.Module):

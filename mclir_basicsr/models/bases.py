@@ -64,8 +64,10 @@ def tests_itself(base: type) -> bool:
 def faults(base: type, own: OwnOptions) -> Iterator[str]:
     """What an option file asks for that a HistoryModel cannot have on this base, a sentence each."""
     train, val = own.train, own.val
+    asked: dict[str, Any]
     if steps_itself(base):
-        asked = {'amp': train.amp, 'compile': train.compile, 'accumulate': train.accumulate > 1}
+        asked = {'amp': train.amp, 'accumulate': train.accumulate > 1, 'compile': train.compile}
+        asked |= {'contrast_opt': train.contrast_opt}
         if names := [f'train.{key}' for key, value in asked.items() if value]:
             yield (
                 f'{", ".join(names)}: {base.__name__} has a training step of its own, in which nothing of that is '
@@ -74,6 +76,8 @@ def faults(base: type, own: OwnOptions) -> Iterator[str]:
     tests = f'{base.__name__} has a test() of its own' if tests_itself(base) else ''
     if 'VideoBaseModel' in (kind.__name__ for kind in base.__mro__):
         tests = f'{base.__name__} restores sequences'
+        if train.contrast_opt and not steps_itself(base):
+            yield f'train.contrast_opt: {tests}, whose lq is no negative of one image. Take it out.'
     asked = {'tile': val.tile, 'self_ensemble': val.self_ensemble, 'pad_multiple': val.pad_multiple}
     if tests and (names := [f'val.{key}' for key, value in asked.items() if value]):
         yield f'{", ".join(names)}: {tests}, which does without. Take it out.'

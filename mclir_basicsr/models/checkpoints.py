@@ -15,12 +15,13 @@ from mclir_basicsr.files.weights import check_fit, misfit, read_weights
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models import settings
 from mclir_basicsr.models.balance import Balance
+from mclir_basicsr.models.curriculum import Curriculum
 from mclir_basicsr.models.expected import expected
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.validation import ValidationModel
 from mclir_basicsr.run import position, training_state
 
-_PARTS = ('guard', 'guard_d', 'history', 'balance')  # of a model, each with a state of its own
+_PARTS = ('guard', 'guard_d', 'history', 'balance', 'curriculum')  # of a model, each with a state of its own
 _MOST = 3  # faults of a state that a message names
 
 
@@ -33,6 +34,11 @@ class CheckpointModel(ValidationModel):
     guard_d: Guard | None = None  # of the discriminator's steps
     scaler: Any
     resumes_exactly = True  # run/resume.py: data and random numbers go on where they were
+
+    @property
+    def curriculum(self) -> Curriculum | None:
+        """Of a contrast term; None where there is none."""
+        return None
 
     @property
     def seed(self) -> int:
@@ -116,13 +122,18 @@ class CheckpointModel(ValidationModel):
         checkpoint.save(state, Path(self.opt['path']['training_states']) / f'{current_iter}.state')
 
     @classmethod
+    def of(cls, opt: dict[str, Any]) -> type:
+        """The class of the model of these options."""
+        return cls
+
+    @classmethod
     def check_state(cls, opt: dict[str, Any], state: Any) -> None:
         """Compare a state with the run that these options make, without making its model.
 
         Raises:
             MclirError: It is damaged or of another run; the message names the entries.
         """
-        _refuse(training_state.faults(state, expected(type(cls.__new__(cls, opt)), opt)))
+        _refuse(training_state.faults(state, expected(cls.of(opt), opt)))
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state``; one without a history (plain BasicSR's) starts a fresh one from the network.

@@ -15,13 +15,10 @@ from mclir_basicsr.models import bases
 from mclir_basicsr.models.base_step import BaseStep
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
-from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
 from mclir_basicsr.models.outputs import Outputs
 from mclir_basicsr.models.spn_term import SPNTermModel
 from mclir_basicsr.models.step import TrainingStep
 from mclir_basicsr.options import read_options
-from mclir_basicsr.run import stop
-from mclir_basicsr.run.random_streams import begin_step
 
 
 class HistoryModel(SPNTermModel):
@@ -62,16 +59,21 @@ class HistoryModel(SPNTermModel):
 
     def __new__(cls, opt: dict[str, Any]) -> 'HistoryModel':
         """An object of the class that stands on ``base_model``."""
-        return object.__new__(cls.on(bases.find(opt.get('base_model') or 'SRModel')))
+        return object.__new__(cls.of(opt))
+
+    @classmethod
+    def of(cls, opt: dict[str, Any]) -> 'type[HistoryModel]':
+        """The class that stands on ``base_model``."""
+        return cls.on(bases.find(opt.get('base_model') or 'SRModel'))
 
     @classmethod
     @functools.cache
     def on(cls, base: type) -> 'type[HistoryModel]':
         """The class of a HistoryModel on a base, which has this class before the base and a step at its place.
 
-        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('EDVRModel')).__mro__[5:9]]
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('EDVRModel')).__mro__[6:10]]
         ['EDVRModel', 'VideoBaseModel', 'TrainingStep', 'SRModel']
-        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('ESRGANModel')).__mro__[5:9]]
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('ESRGANModel')).__mro__[6:10]]
         ['BaseStep', 'ESRGANModel', 'SRGANModel', 'SRModel']
         """
         if issubclass(cls, (TrainingStep, BaseStep)):  # made here before
@@ -98,7 +100,7 @@ class HistoryModel(SPNTermModel):
         with bases.staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
             super().__init__(opt)
         if not self.is_train and self._outputs is not None:
-            self._outputs.choose(self.net_g)
+            self._outputs.choose(self.get_bare_model(self.net_g))
 
     def init_training_settings(self) -> None:
         """Set up EMA, losses, optimizer and scheduler (SRModel), then the SPN loss and the history."""
@@ -123,49 +125,11 @@ class HistoryModel(SPNTermModel):
         check_compiler(self.device)
         make_traceable(self.net_g)
         self._forward = torch.compile(self.net_g)
+        for loss in (self.cri_spn, None if self.contrast is None else self.contrast.loss):
+            if loss is not None:
+                loss.features.compile()
         if self.history is not None:
-            self.cri_spn.vgg.compile()
             self.history.compile()
-
-    def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
-        """Any optimizer of torch.optim."""
-        return make_optimizer(optim_type, params, lr, **kwargs)
-
-    def setup_schedulers(self) -> None:
-        """BasicSR's schedulers, any of torch.optim.lr_scheduler, and TrueCosineAnnealingLR."""
-        options = self.opt['train']['scheduler']
-        self._torch_schedule = options['type'] not in ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
-        if not self._torch_schedule:
-            super().setup_schedulers()
-            return
-        name = options.pop('type')
-        self.schedulers = [make_scheduler(name, optimizer, **options) for optimizer in self.optimizers]
-
-    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
-        """Begin a step, which BasicSR's loop does with this call.
-
-        A run that was asked to stop does so here. Otherwise the step gets random numbers of its own, by seed, rank and
-        iteration; then the schedule moves, and the warm-up comes over it.
-
-        Raises:
-            SystemExit: A signal asked for a stop and the run is saved; the status is ``stop.REQUEUE``.
-        """
-        if stop.is_due(current_iter - 1, self.own.train.accumulate):
-            self._heed_signal(current_iter - 1)
-        if current_iter == 1 and self._validates_at_start():
-            self.validate_at_start()
-        begin_step(self.seed, self.opt['rank'], current_iter)
-        # torch's schedulers go by the last rate and must not see the warm-up's.
-        if self._torch_schedule and 1 < current_iter <= warmup_iter:
-            self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
-        super().update_learning_rate(current_iter, warmup_iter)
-
-    def _validates_at_start(self) -> bool:
-        """Whether ``val.at_start`` asks for it; by default it is right where a trained network is to become better."""
-        asked = self.own.val.at_start
-        if 'experiments_root' not in self.opt['path'] or not self.opt.get('val'):  # a loop of one's own; no validation
-            return False
-        return bool(self.opt['path'].get('pretrain_network_g')) if asked is None else asked
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and, but for a test without it, ``gt``; nothing of the batch before stays.

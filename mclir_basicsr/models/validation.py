@@ -128,7 +128,7 @@ class ValidationModel(SRModel):
         name, metrics = dataset['name'], self.opt['val'].get('metrics') or {}
         normalisation = Normalisation(dataset, f'datasets: {name}')
         silent = not self.opt['val'].get('pbar', False) or self.opt['rank'] != 0
-        values = []
+        values: list[list[Measured]] = []
         with stand_in(self, 'is_train', False):  # RealESRNetModel makes its own lq in training
             for data in tqdm(loader, desc=f'Test {name}', unit='image', disable=silent):
                 self.feed_data(data)

@@ -73,11 +73,11 @@ def _read_in_process(
 
 def _end(folder: Path, status: int) -> str:
     """Name of the signal that ended a process, where it is one that the database is to blame for."""
-    if status < 0 and -status not in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP):
-        return signal.Signals(-status).name
+    ended = signal.Signals(-status).name if status < 0 else f'status {status}'
+    if status < 0 and ended not in ('SIGKILL', 'SIGTERM', 'SIGHUP'):
+        return ended
     if status > 255:  # Windows has statuses such as 0xC0000005 in place of signals
         return f'{status:#x}'
-    ended = signal.Signals(-status).name if status < 0 else f'status {status}'
     raise MclirError(
         f'{folder}: the process that reads it ended with {ended}. If memory ran out, free some and verify again. '
         "A script must make this call under `if __name__ == '__main__':`."

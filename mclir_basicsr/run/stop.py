@@ -18,8 +18,9 @@ from typing import Any
 from mclir_basicsr import ranks
 
 # SLURM sends SIGUSR1 where asked to (--signal), and SIGTERM when it preempts; SIGINT is Ctrl+C; SIGHUP comes where a
-# terminal is closed or its connection lost.
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+# terminal is closed or its connection lost. Windows has the first two, and SIGBREAK for Ctrl+Break.
+_NAMES = ('SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGHUP', 'SIGBREAK')
+SIGNALS = tuple(signal.Signals[name] for name in _NAMES if hasattr(signal, name))
 REQUEUE = 75  # exit status: EX_TEMPFAIL of sysexits.h, "try again"
 _EVERY = 10  # iterations between agreements of the ranks, each of which waits for the GPU
 _OUTPUTS = (1, 2)  # file descriptors of stdout and stderr
@@ -40,9 +41,10 @@ def listen() -> None:
     if not _before:
         _before.update((number, signal.getsignal(number)) for number in SIGNALS)
     pass_over()
-    resource_tracker.ensure_running()  # Python's own process; a signal to the group would end it, with many tracebacks
+    if hasattr(signal, 'pthread_sigmask'):  # not on Windows, which has no such process
+        resource_tracker.ensure_running()  # Python's own; a signal to the group would end it, with many tracebacks
     for number in SIGNALS:
-        if not (number == signal.SIGHUP and _before[number] == signal.SIG_IGN):
+        if not (number.name == 'SIGHUP' and _before[number] == signal.SIG_IGN):
             signal.signal(number, _note)
 
 
@@ -51,7 +53,7 @@ def _note(number: int, _frame: FrameType | None) -> None:
     if _asked is not None and number == signal.SIGINT:
         raise KeyboardInterrupt
     _asked = signal.Signals(number).name
-    if number == signal.SIGHUP:
+    if _asked == 'SIGHUP':
         _leave_closed_terminal()
 
 
@@ -104,7 +106,11 @@ def shielded() -> Iterator[None]:
 
     SLURM and torchrun signal the whole process group, which must not take the data away from the last step; and a
     worker that is still starting, or one in which torch has set its handlers, would die. Blocked signals are inherited.
+    Where signals cannot be blocked (Windows, which signals no group either) nothing is done.
     """
+    if not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

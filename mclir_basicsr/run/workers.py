@@ -76,8 +76,10 @@ def _note_lost_workers() -> None:
     """Leave the loss of a worker, which PyTorch raises in its handler of SIGCHLD, to the next batch.
 
     The handler runs wherever the training is. What it raises there breaks into a save, or is swallowed by the code that
-    it meets, as logging does.
+    it meets, as logging does. On Windows there is no such signal, and PyTorch asks for its workers at each batch.
     """
+    if not hasattr(signal, 'SIGCHLD'):
+        return
     of_torch = signal.getsignal(signal.SIGCHLD)
     is_main = threading.current_thread() is threading.main_thread()
     if not (is_main and callable(of_torch)) or hasattr(of_torch, 'notes_lost_workers'):
@@ -109,7 +111,7 @@ def _raise_if_lost(error: RuntimeError) -> None:
 
 def end() -> None:
     """Kill the workers that are left. Python would end them by SIGTERM, which they do not see, and wait for ever."""
-    if multiprocessing.active_children():
+    if multiprocessing.active_children() and hasattr(signal, 'SIGCHLD'):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise "DataLoader worker is killed"
     for worker in multiprocessing.active_children():
         worker.kill()

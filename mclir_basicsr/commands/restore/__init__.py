@@ -1,0 +1,1 @@
+"""``mclir restore``: a folder of photographs through a trained network."""

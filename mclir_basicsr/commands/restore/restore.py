@@ -1,0 +1,127 @@
+"""Many photographs through a network, with a record by which an interrupted command goes on."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mclir_basicsr.commands.replacing import refuse_to_replace
+from mclir_basicsr.commands.restore import picture
+from mclir_basicsr.commands.restore.subject import Restorer, subject_of
+from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files.whole_file import whole_file
+
+_RECORD = 'restored.json'
+
+
+def restore_all(
+    place: Path,
+    source: Path,
+    out: Path,
+    *,
+    tile: int | None = None,
+    self_ensemble: bool = False,
+    suffix: str = '',
+    force: bool = False,
+) -> tuple[list[str], bool]:
+    """Restore an image, or all images of a folder and of those in it.
+
+    Args:
+        place: Checkpoint or experiment folder.
+        source: The image or folder.
+        out: Folder for the results, which keep the names and subfolders of their images.
+        tile: Side of a tile in pixels of the input; None for what memory allows.
+        self_ensemble: Mean over the eight flips and transposes.
+        suffix: Put behind each name.
+        force: Replace results that another command wrote.
+
+    Returns:
+        What to say, and whether every image could be restored.
+
+    Raises:
+        MclirError: There is no network or no image, or a result would replace a file.
+    """
+    from mclir_basicsr.plugin import register
+
+    files = _images(source)
+    root = source if source.is_dir() else source.parent
+    targets = {file: _target(file, root, out, suffix) for file in files}
+    _refuse_doubles(targets, source, out)
+    register()
+    subject = subject_of(place)
+    settings = {
+        'weights': hashlib.sha256(subject.checkpoint.read_bytes()).hexdigest(),
+        'entry': subject.entry,
+        'network_g': dict(subject.network_g),
+        'tile': tile,
+        'self_ensemble': self_ensemble,
+    }
+    done = _recorded(out, settings)
+    waiting = [file for file in files if not (_name(targets[file], out) in done and targets[file].is_file())]
+    refuse_to_replace([targets[file] for file in waiting], '-o', force=force)
+    restorer = Restorer(subject, tile, self_ensemble) if waiting else None
+    faults = []
+    for file in tqdm(waiting, desc='restore', unit='image', dynamic_ncols=True, disable=None):
+        try:
+            before = picture.read(file)
+        except MclirError as error:
+            faults.append(str(error))
+            continue
+        after = restorer(before)  # type: ignore[misc]
+        if targets[file].suffix.lower() not in picture.DEEP:
+            after = replace(after, bits=8)
+        targets[file].parent.mkdir(parents=True, exist_ok=True)
+        picture.write(after, targets[file])
+        done.append(_name(targets[file], out))
+        _record(out, settings, done)
+    made = len(waiting) - len(faults)
+    said = [subject.told(), *faults, f'{made} of {len(files)} images restored into {out}']
+    if len(waiting) < len(files):
+        said[-1] += f', {len(files) - len(waiting)} were there already'
+    return [*said[:-1], f'{said[-1]}.'], not faults
+
+
+def _images(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise MclirError(f'-i: there is no image or folder {source}.')
+    found = sorted(file for file in source.rglob('*') if file.suffix.lower() in picture.SUFFIXES and file.is_file())
+    if not found:
+        raise MclirError(f'-i: {source} holds no image ({", ".join(picture.SUFFIXES)}).')
+    return found
+
+
+def _target(file: Path, root: Path, out: Path, suffix: str) -> Path:
+    kept = file.suffix if file.suffix.lower() in picture.SUFFIXES else '.png'
+    return (out / file.relative_to(root)).with_name(f'{file.stem}{suffix}{kept}')
+
+
+def _refuse_doubles(targets: dict[Path, Path], source: Path, out: Path) -> None:
+    same = [file for file, target in targets.items() if target.resolve() == file.resolve()]
+    if same:
+        raise MclirError(f'-o: {out} is where the images are, and {same[0]} would be replaced: give another folder.')
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise MclirError(f'-o: {out} lies in {source}, whose images are restored: give a folder outside it.')
+
+
+def _name(target: Path, out: Path) -> str:
+    return target.relative_to(out).as_posix()
+
+
+def _recorded(out: Path, settings: dict[str, Any]) -> list[str]:
+    """Results that an earlier command with these settings has written."""
+    file = out / _RECORD
+    if not file.is_file():
+        return []
+    kept = json.loads(file.read_text(encoding='utf-8'))
+    return list(kept['done']) if kept['settings'] == json.loads(json.dumps(settings, default=str)) else []
+
+
+def _record(out: Path, settings: dict[str, Any], done: Sequence[str]) -> None:
+    with whole_file(out / _RECORD) as file:
+        file.write(json.dumps({'settings': settings, 'done': list(done)}, indent=1, default=str).encode())
