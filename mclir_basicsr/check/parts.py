@@ -24,7 +24,7 @@ def losses(opt: dict[str, Any]) -> list[str]:
     from basicsr.losses import basic_loss
 
     train, faults = opt['train'], []
-    is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel')
+    is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel') and not train.get('gan_opt')
     if is_sr and not (train.get('pixel_opt') or train.get('perceptual_opt')):
         faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
     with ExitStack() as stands:
@@ -85,6 +85,8 @@ def names(opt: dict[str, Any]) -> list[str]:
     asked: list[tuple[str, Any, Any, Mapping[str, Any] | None]] = [
         ('model_type', MODEL_REGISTRY, opt['model_type'], None)
     ]
+    if opt.get('base_model') is not None:
+        asked.append(('base_model', MODEL_REGISTRY, opt['base_model'], None))
     for phase, block in opt['datasets'].items():
         asked.append((f'datasets.{phase}', DATASET_REGISTRY, block.get('type'), None))
     for key, block in (at(opt, 'val.metrics') or {}).items():

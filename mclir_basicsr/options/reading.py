@@ -9,7 +9,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.options.faults import explain
 from mclir_basicsr.options.known import unread_keys
 from mclir_basicsr.options.losses import loss_terms
-from mclir_basicsr.options.structs import OwnOptions, PathOptions, TrainOptions, ValOptions
+from mclir_basicsr.options.structs import TOP_KEYS, OwnOptions, PathOptions, TrainOptions, ValOptions
 from mclir_basicsr.options.texts import text_faults
 
 
@@ -28,10 +28,11 @@ def read_options(opt: Mapping[str, Any]) -> tuple[OwnOptions, list[str]]:
             wrong types, impossible values, and numbers or truth values that YAML read as text.
     """
     faults, notes = unread_keys(opt, ours=True)
-    own = {
+    own: dict[str, Any] = {
         block: {key: value for key, value in (opt.get(block) or {}).items() if key in struct.model_fields}
         for block, struct in (('train', TrainOptions), ('val', ValOptions), ('path', PathOptions))
     }
+    own |= {key: opt[key] for key in TOP_KEYS if opt.get(key) is not None}
     try:
         options = OwnOptions.model_validate(own)
     except ValidationError as error:

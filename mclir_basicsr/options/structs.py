@@ -191,11 +191,21 @@ class PathOptions(Keys):
 
 
 class OwnOptions(Keys):
-    """All of ours in one option file."""
+    """Keys at the top of the file."""
 
+    base_model: str = Field(
+        'SRModel', description="a model class of BasicSR's, or one of yours that is derived from one: SwinIRModel, "
+        'RealESRNetModel, EDVRModel, VideoRecurrentModel, SRGANModel, ESRGANModel, RealESRGANModel, ...'
+    )  # fmt: skip
+    output: Whole | str | None = Field(
+        None, description='of a network that makes a list or a mapping: place or key of the restored image, e.g. -1'
+    )
     train: TrainOptions
     val: ValOptions
     path: PathOptions
+
+
+TOP_KEYS = ('base_model', 'output')  # of OwnOptions, beside its blocks
 
 
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:

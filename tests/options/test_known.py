@@ -110,18 +110,18 @@ def test_a_key_of_path_of_which_basicsr_makes_a_folder(judged):
     assert 'path.root: unknown key; BasicSR would make a folder of it' in judged('path', 'root', None)[0][0]
 
 
-def test_keys_of_a_discriminator_are_refused_under_a_history_model(judged, option_file):
+def test_keys_of_a_discriminator_are_refused_where_the_base_has_none(judged, option_file):
     gan = {'gan_opt': {'type': 'GANLoss'}, 'optim_d': {'type': 'Adam'}, 'ldl_opt': None, 'net_d_iters': 1}
     faults, notes = judged('path', 'pretrain_network_d', 'd.pth', train=gan, network_d={'type': 'UNet'})
     assert faults == [
-        'network_d, path.pretrain_network_d, train.gan_opt, train.net_d_iters, train.optim_d: HistoryModel trains '
-        'without a discriminator. Take these keys out, or train with the model_type that they are for (SRGANModel, '
-        'ESRGANModel), without spn_opt and history.'
+        'network_d, path.pretrain_network_d, train.gan_opt, train.net_d_iters, train.optim_d: SRModel (base_model) '
+        'trains without a discriminator. Take these keys out, or set base_model to the class that they are for: '
+        'SRGANModel, ESRGANModel, RealESRGANModel, ...'
     ]
     assert notes == []
     of_another = judged('path', 'pretrain_network_d', 'd.pth', ours=False, train=gan, network_d={'type': 'UNet'})
     assert of_another == ([], [])
-    with pytest.raises(MclirError, match=r'train\.gan_opt: HistoryModel trains without a discriminator'):
+    with pytest.raises(MclirError, match=r'train\.gan_opt: SRModel .* trains without a discriminator'):
         read_options(parse_file(option_file(train={'gan_opt': {'type': 'GANLoss'}})))
 
 
