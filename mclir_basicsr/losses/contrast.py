@@ -59,7 +59,8 @@ class ContrastLoss(nn.Module):
     ) -> Tensor:
         """The loss, see :func:`~mclir_basicsr.losses.streamed.streamed`; a Frobenius norm is no mean over images."""
         divisible = divisible and self.criterion != 'fro'
-        return streamed(output, groups, self.features, measure, form, divisible=divisible, linear=linear)
+        parts = {'divisible': divisible, 'linear': linear}
+        return streamed(output, groups, self.features, self.layer_weights, measure, form, **parts)
 
 
 class CRLoss(ContrastLoss):
@@ -134,7 +135,7 @@ class CRLoss(ContrastLoss):
             return self.loss_weight * (layer_weights * sums[0] / (sums[1:].sum(0) + EPS)).sum()
 
         def measure(features: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Tensor:
-            return layer_distances({name: features[name] for name in self.layer_weights}, others, self.criterion)
+            return layer_distances(features, others, self.criterion)
 
         return self._streamed(output, [Compared(gt[None], [1.0]), *negatives], measure, form, linear=False)
 
