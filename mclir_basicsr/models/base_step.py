@@ -1,4 +1,4 @@
-"""The SPN term in the training step of a base that has one of its own: GANs, and whatever a user writes."""
+"""Our terms in the training step of a base that has one of its own: GANs, and whatever a user writes."""
 
 import math
 from functools import partial
@@ -13,11 +13,11 @@ from mclir_basicsr.models.guard import Guard
 
 
 class BaseStep(SRModel):
-    """Stands before a base and brings the term in through its pixel loss, which every class of BasicSR computes.
+    """Stands before a base and brings the terms in through its pixel loss, which every class of BasicSR computes.
 
-    A hook adds the term to ``cri_pix(self.output, ...)``: to its gradient, not to its value, so that the base logs its
-    pixel loss as ever. Other hooks, before the optimizers' steps, clip and judge the gradients. So the discriminator
-    sees nothing of the term.
+    A hook adds the SPN term, and those of ``train.losses``, to ``cri_pix(self.output, ...)``: to its gradient, not to
+    its value, so that the base logs its pixel loss as ever. Other hooks, before the optimizers' steps, clip and judge
+    the gradients. So the discriminator sees nothing of the terms.
     """
 
     guard_d: Guard | None
@@ -58,12 +58,14 @@ class BaseStep(SRModel):
         if self._at is None or not given or given[0] is not self.output:
             return loss
         self._met = True
-        noted = {'l_pix': loss}
+        terms = self.terms(self.output, given[1] if len(given) > 1 else self.gt)  # of train.losses
+        self._terms |= {name: value.detach() for name, value in terms.items()}
         if self._spn_acts(self._at):
             term = self.own.train.spn_opt.every * self._spn_of_step(self.output)
+            terms['l_spn'] = term
+        self.guard.note({'l_pix': loss} | terms)
+        for term in terms.values():
             loss = loss + (term - term.detach())  # the value of loss, and the gradient of both
-            noted['l_spn'] = term
-        self.guard.note(noted)
         return loss
 
     def _spn_of_step(self, output: Tensor) -> Tensor:

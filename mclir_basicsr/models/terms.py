@@ -58,13 +58,13 @@ class Terms:
         """Their values by their names in the log, each a scalar with its weight.
 
         Args:
-            output: (N, C, H, W), float32, as the network makes it.
+            output: (N, C, H, W), float32, as the network makes it; of sequences (N, T, C, H, W), frame by frame.
             gt: The same shape.
         """
         if not self._all:
             return {}
-        images = self._undone(output), self._undone(gt)
-        return {name: value for term in self._all for name, value in term.values(*images).items()}
+        pair = tuple(self._undone(each).flatten(0, -4) for each in (output, gt))  # (N, C, H, W), or (N * T, C, H, W)
+        return {name: value for term in self._all for name, value in term.values(*pair).items()}
 
     def gradient_norms(self, values: Mapping[str, Tensor], output: Tensor, iteration: int) -> dict[str, Tensor]:
         """Norm of the gradient of each term at the output, as ``g_`` and its name, at iterations that are logged.

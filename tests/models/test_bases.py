@@ -155,6 +155,20 @@ def test_a_step_that_is_not_finite_is_left_out(build, base):
     assert all(map(torch.isfinite, map(torch.tensor, steps(model, base, 3, 3)[0].values())))
 
 
+@pytest.mark.parametrize('base', ['ESRGANModel', 'VideoRecurrentGANModel', 'VideoRecurrentModel'])
+def test_terms_of_train_losses_push_net_g_too(build, base):
+    losses = [{'type': 'MSELoss', 'loss_weight': 2.0}]
+    model, without = build(base, {'losses': losses}), build(base)
+    (log,), (plain,) = steps(model, base, 1, 1), steps(without, base, 1, 1)
+    (name,) = {key for key in log if key.startswith('l_')} - plain.keys()
+    images = CASES[base][0](1)
+    with torch.no_grad():
+        error = 2 * (build(base).net_g(images['lq']) - images['gt']).square().mean()
+    assert log[name] == pytest.approx(error.item(), rel=1e-5)
+    assert {key: log[key] for key in plain} == plain
+    assert not equal(parts(model)['net_g'], parts(without)['net_g'])
+
+
 def test_gradients_are_clipped_and_the_adaptive_policy_refreshes_in_a_step_of_the_base(build):
     history = {'policy': 'adaptive', 'negatives': 2, 'threshold': 1e-6}
     model = build('ESRGANModel', SPN | {'history': history, 'grad_clip_norm': 1e-4})
