@@ -6,8 +6,6 @@ from typing import Any
 
 from mclir_basicsr.commands import import_flag
 
-from mclir_basicsr.commands import import_flag
-
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command to those of argparse; returns its parser."""
