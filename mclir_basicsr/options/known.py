@@ -162,7 +162,7 @@ def _of_a_gan(opt: Mapping[str, Any]) -> list[str]:
     found = [block.at(key) for block in blocks for key in sorted(block.read) if block.given.get(key) is not None]
     advice = (
         f'{opt.get("base_model") or "SRModel"} (base_model) trains without a discriminator. Take these keys out, or '
-        'set base_model to the class that they are for: SRGANModel, ESRGANModel, RealESRGANModel, ...'
+        'set base_model to the class that they are for: SRGANModel, ESRGANModel, RealESRGANModel, VideoGANModel, ...'
     )
     return [f'{", ".join(found)}: {advice}'] if found else []
 

@@ -116,7 +116,7 @@ def test_keys_of_a_discriminator_are_refused_where_the_base_has_none(judged, opt
     assert faults == [
         'network_d, path.pretrain_network_d, train.gan_opt, train.net_d_iters, train.optim_d: SRModel (base_model) '
         'trains without a discriminator. Take these keys out, or set base_model to the class that they are for: '
-        'SRGANModel, ESRGANModel, RealESRGANModel, ...'
+        'SRGANModel, ESRGANModel, RealESRGANModel, VideoGANModel, ...'
     ]
     assert notes == []
     of_another = judged('path', 'pretrain_network_d', 'd.pth', ours=False, train=gan, network_d={'type': 'UNet'})
