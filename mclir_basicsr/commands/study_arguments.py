@@ -32,7 +32,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     study.add_argument('--metric', metavar='M', help='metric of val.metrics that --until is about (default: the first)')
     study.add_argument('--max-seeds', type=int, metavar='N', help='with --until (default: 10)')
-    study.add_argument('--jobs', type=int, metavar='N', help='runs at a time (default: one per GPU, or 1)')
+    study.add_argument(
+        '--jobs', type=int, metavar='N', help='runs at a time (default: one per GPU, or 1; with --slurm all)'
+    )
+    study.add_argument(
+        '--slurm',
+        nargs='*',
+        metavar='KEY=VALUE',
+        help='each run a job of SLURM, by submitit, with these of its parameters, e.g. slurm_partition=gpu '
+        'gpus_per_node=1 timeout_min=240',
+    )
     study.add_argument(
         '--time-ratio', type=float, metavar='R', help='steps of plain_time for one of spn (default: measured)'
     )
@@ -70,5 +79,6 @@ def run(options: argparse.Namespace) -> str:
         until=until,
         jobs=options.jobs,
         time_ratio=options.time_ratio,
+        slurm=options.slurm,
         imports=options.imports,
     )

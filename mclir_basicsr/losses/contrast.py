@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.losses.distances import check_criterion, layer_distances
-from mclir_basicsr.losses.features import VGGFeatures
+from mclir_basicsr.losses.distances import check_criterion, feature_distance, layer_distances
+from mclir_basicsr.losses.networks import LPIPSFeatures, make_features
 from mclir_basicsr.losses.streamed import Compared, Form, Measure, streamed
 
 RATIO_LAYER_WEIGHTS = {'relu1_1': 1 / 32, 'relu2_1': 1 / 16, 'relu3_1': 1 / 8, 'relu4_1': 1 / 4, 'relu5_1': 1.0}
@@ -30,22 +30,32 @@ class ContrastLoss(nn.Module):
     def __init__(
         self,
         loss_weight: float,
-        layer_weights: Mapping[str, float],
+        layer_weights: Mapping[str, float] | None,
         vgg_type: str,
         criterion: str,
         use_input_norm: bool,
         range_norm: bool,
         weights: str,
         seed: int,
+        features: str | nn.Module,
+        default_layers: Mapping[str, float],
     ) -> None:
         super().__init__()
         if not loss_weight > 0:
             raise MclirError(f'loss_weight must be above 0, but is {loss_weight}.')
         check_criterion(criterion)
         self.loss_weight = loss_weight
-        self.layer_weights = dict(layer_weights)
+        chosen = default_layers if layer_weights is None and features == 'vgg' else layer_weights
+        self.layer_weights = dict(chosen or {})
         self.criterion = criterion
-        self.features = VGGFeatures(self.layer_weights, vgg_type, use_input_norm, range_norm, weights, seed)
+        self.features = make_features(features, self.layer_weights, vgg_type, use_input_norm, range_norm, weights, seed)
+        self.is_lpips = isinstance(self.features, LPIPSFeatures)
+        if isinstance(self.features, LPIPSFeatures):
+            if self.layer_weights or criterion != 'l1':
+                raise MclirError('lpips has layers and a distance of its own: take layer_weights and criterion out.')
+            self.layer_weights, self.criterion = dict.fromkeys(self.features.layers, 1.0), 'l2'
+        if not self.layer_weights:
+            raise MclirError('layer_weights is empty: name at least one layer of the features')
 
     def _streamed(
         self,
@@ -59,7 +69,8 @@ class ContrastLoss(nn.Module):
     ) -> Tensor:
         """The loss, see :func:`~mclir_basicsr.losses.streamed.streamed`; a Frobenius norm is no mean over images."""
         divisible = divisible and self.criterion != 'fro'
-        return streamed(output, groups, self.features, measure, form, divisible=divisible, linear=linear)
+        parts = {'divisible': divisible, 'linear': linear}
+        return streamed(output, groups, self.features, self.layer_weights, measure, form, **parts)
 
 
 class CRLoss(ContrastLoss):
@@ -84,6 +95,9 @@ class CRLoss(ContrastLoss):
         range_norm: The images are in [-1, 1].
         weights: ``imagenet``, ``oxford``, the path of a torchvision vgg state dict, or ``random``.
         seed: Seed of random weights.
+        features: ``vgg``; ``torchvision/NAME`` or ``timm/NAME`` with nodes of its graph as layers; ``lpips/alex``,
+            ``lpips/vgg`` or ``lpips/squeeze``, which has layers of its own; or a module that makes a dict of maps of an
+            image.
 
     Raises:
         MclirError: A value outside these, or VGG weights that cannot be had.
@@ -105,9 +119,10 @@ class CRLoss(ContrastLoss):
         range_norm: bool = False,
         weights: str = 'imagenet',
         seed: int = 0,
+        features: str | nn.Module = 'vgg',
     ) -> None:
-        chosen = RATIO_LAYER_WEIGHTS if layer_weights is None else layer_weights
-        super().__init__(loss_weight, chosen, vgg_type, criterion, use_input_norm, range_norm, weights, seed)
+        shared = (vgg_type, criterion, use_input_norm, range_norm, weights, seed, features)
+        super().__init__(loss_weight, layer_weights, *shared, RATIO_LAYER_WEIGHTS)
 
     def forward(self, output: Tensor, gt: Tensor, negatives: Tensor) -> Tensor:
         """Compute the loss.
@@ -128,13 +143,16 @@ class CRLoss(ContrastLoss):
 
     def _ratio(self, output: Tensor, gt: Tensor, negatives: Sequence[Compared]) -> Tensor:
         """Weighted sum over layers of the distance to gt over those to all groups of negatives."""
-        layer_weights = torch.tensor([*self.layer_weights.values()], device=output.device)
+        per_layer = [1.0] if self.is_lpips else [*self.layer_weights.values()]
+        layer_weights = torch.tensor(per_layer, device=output.device)
 
         def form(sums: Tensor) -> Tensor:  # (1 + G, L)
             return self.loss_weight * (layer_weights * sums[0] / (sums[1:].sum(0) + EPS)).sum()
 
         def measure(features: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Tensor:
-            return layer_distances({name: features[name] for name in self.layer_weights}, others, self.criterion)
+            if self.is_lpips:  # the distance is the sum
+                return feature_distance(features, others, self.layer_weights, self.criterion)[None]
+            return layer_distances(features, others, self.criterion)
 
         return self._streamed(output, [Compared(gt[None], [1.0]), *negatives], measure, form, linear=False)
 
@@ -160,6 +178,9 @@ class CCRLoss(CRLoss):
         range_norm: The images are in [-1, 1].
         weights: ``imagenet``, ``oxford``, the path of a torchvision vgg state dict, or ``random``.
         seed: Seed of random weights.
+        features: ``vgg``; ``torchvision/NAME`` or ``timm/NAME`` with nodes of its graph as layers; ``lpips/alex``,
+            ``lpips/vgg`` or ``lpips/squeeze``, which has layers of its own; or a module that makes a dict of maps of an
+            image.
 
     Attributes:
         best_psnr: The best PSNR in dB that the network has reached so far; 0 at first. It is for the training to set.
@@ -187,12 +208,14 @@ class CCRLoss(CRLoss):
         range_norm: bool = False,
         weights: str = 'imagenet',
         seed: int = 0,
+        features: str | nn.Module = 'vgg',
     ) -> None:
         if not difficulties:
             raise MclirError('difficulties is empty: give the PSNR of each negative.')
         if not 0 <= gamma < 1:
             raise MclirError(f'gamma must be at least 0 and below 1, but is {gamma}.')
-        super().__init__(loss_weight, layer_weights, vgg_type, criterion, use_input_norm, range_norm, weights, seed)
+        shared = (vgg_type, criterion, use_input_norm, range_norm, weights, seed, features)
+        super().__init__(loss_weight, layer_weights, *shared)
         self.difficulties = [float(psnr) for psnr in difficulties]
         self.gamma = gamma
         self.best_psnr = 0.0

@@ -84,7 +84,8 @@ def make_optimizer(name: str, params: Any, lr: float, **arguments: Any) -> Optim
         raise MclirError(_unknown('train.optim_g.type', name, OPTIMIZERS))
     kind, params = getattr(optim, name), list(params)
     if kind in HEEDING and not {'fused', 'foreach'} & arguments.keys():
-        arguments['fused'] = all(parameter.is_cuda for parameter in params) or None
+        tensors = [tensor for each in params for tensor in (each['params'] if isinstance(each, dict) else [each])]
+        arguments['fused'] = all(tensor.is_cuda for tensor in tensors) or None
     return _make('train.optim_g', kind, params, lr=lr, **arguments)
 
 

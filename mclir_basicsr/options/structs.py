@@ -6,58 +6,26 @@ What BasicSR reads stands in known.py. ``docs/options.md`` is page.py's referenc
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictBool,
-    Tag,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
+from mclir_basicsr.options.contrast import ContrastOptions
+from mclir_basicsr.options.losses import LossOptions, loss_terms
+from mclir_basicsr.options.values import Count, Keys, Positive, Share, ShareOrShares, Whole
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):  # text is taken where it is a number: YAML 1.1 reads 1e-3 as text
-        raise PydanticCustomError('number', 'Input should be a valid number')
-    return value
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, (bool, str)):
-        raise PydanticCustomError('whole', 'Input should be a valid integer')
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-Count = Annotated[Whole, Field(gt=0)]
-TAGS = ('number', 'list')  # the discriminator's, in the paths of faults
-ShareOrShares = Annotated[
-    Annotated[Share, Tag(TAGS[0])] | Annotated[list[Share], Tag(TAGS[1])],
-    Discriminator(lambda value: TAGS[isinstance(value, list)]),
-]
-
-
-class _Keys(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class SPNOptions(_Keys):
+class SPNOptions(Keys):
     """The SPN term (arguments of SPNLoss)."""
 
     type: Literal['SPNLoss'] = Field('SPNLoss', description='the loss')
     loss_weight: Positive = Field(1e-3, description='λ; watch `spn_ratio` in the log')
+    features: str = Field('vgg', description='vgg, torchvision/NAME, timm/NAME, or lpips/alex, vgg or squeeze')
     vgg_type: str = Field('vgg16', description='any vgg of torchvision')
     layer_weights: dict[str, Positive] = Field(
-        DEFAULT_LAYER_WEIGHTS, min_length=1, description='weight of each VGG layer, names as in PerceptualLoss'
+        DEFAULT_LAYER_WEIGHTS,
+        min_length=1,
+        description='weight of each layer, names of a VGG as in PerceptualLoss; the default is of vgg',
     )
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
     use_input_norm: StrictBool = Field(True, description='normalise images with the ImageNet statistics')
@@ -78,7 +46,10 @@ class SPNOptions(_Keys):
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'SPNOptions':
-        check_layers(self.vgg_type, self.layer_weights, self.weights)
+        if self.features == 'vgg':
+            check_layers(self.vgg_type, self.layer_weights, self.weights)
+        elif 'vgg_type' in self.model_fields_set:
+            raise ValueError(f'vgg_type has no effect on features {self.features}: take it out')
         return self
 
     @model_validator(mode='after')
@@ -87,8 +58,12 @@ class SPNOptions(_Keys):
             raise ValueError('balance takes the place of loss_weight: give one of them')
         return self
 
+    def arguments(self) -> dict[str, Any]:
+        """Of the loss; the layers are left to it where none are given, since they depend on the features."""
+        return self.model_dump(exclude={'balance', 'every'} | ({'layer_weights'} - self.model_fields_set))
 
-class HistoryOptions(_Keys):
+
+class HistoryOptions(Keys):
     """The negative models."""
 
     policy: Literal['periodic', 'adaptive'] = Field('periodic', description='when negatives are refreshed')
@@ -139,7 +114,7 @@ class HistoryOptions(_Keys):
         return self
 
 
-class KeepOptions(_Keys):
+class KeepOptions(Keys):
     """Which saves stay."""
 
     last: Count | None = Field(None, description='keep so many saves (networks and states), the newest')
@@ -148,11 +123,19 @@ class KeepOptions(_Keys):
     )
 
 
-class TrainOptions(_Keys):
+class TrainOptions(Keys):
     """Keys beside BasicSR's own."""
 
     spn_opt: SPNOptions | None = Field(None, description='the SPN term; needs history')
-    history: HistoryOptions | None = Field(None, description='the negative models; needs spn_opt')
+    contrast_opt: ContrastOptions | None = Field(None, description='a ratio in place of the SPN term, or beside it')
+    history: HistoryOptions | None = Field(
+        None, description='the negative models; needs spn_opt, or contrast_opt with negatives: history'
+    )
+    losses: list[LossOptions] | None = Field(
+        None, description='terms beside pixel_opt and perceptual_opt, e.g. [{type: FFTLoss, loss_weight: 0.1}]'
+    )
+    fft_opt: LossOptions | None = Field(None, description='one more, as option files of SAFMN and others give it')
+    fft_loss_opt: LossOptions | None = Field(None, description='the same, as FFTformer gives it')
     grad_clip_norm: Positive | None = Field(None, description='clip the norm of the gradient to this; logs grad_norm')
     accumulate: Count = Field(1, description='batches (iterations) whose gradients, averaged, make one optimizer step')
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
@@ -164,14 +147,25 @@ class TrainOptions(_Keys):
     keep: KeepOptions | None = Field(None, description='which saves stay; by default all')
 
     @model_validator(mode='after')
+    def _names_differ(self) -> 'TrainOptions':
+        loss_terms(self)
+        return self
+
+    @model_validator(mode='after')
     def _both(self) -> 'TrainOptions':
-        if (self.spn_opt is None) != (self.history is None):
-            there, missing = ('history', 'spn_opt') if self.spn_opt is None else ('spn_opt', 'history')
-            raise ValueError(f'{there} needs {missing} beside it ("{missing}: {{}}" takes the published settings)')
+        contrasts = self.contrast_opt is not None and self.contrast_opt.negatives == 'history'
+        users = ['spn_opt'] * (self.spn_opt is not None) + ['contrast_opt with negatives: history'] * contrasts
+        if users and self.history is None:
+            raise ValueError(f'{users[0]} needs history beside it ("history: {{}}" takes the published settings)')
+        if self.history is not None and not users:
+            raise ValueError(
+                'history needs spn_opt beside it ("spn_opt: {}" takes the published settings), or contrast_opt with '
+                'negatives: history'
+            )
         return self
 
 
-class TileOptions(_Keys):
+class TileOptions(Keys):
     """Validation in tiles."""
 
     size: Count = Field(description='side of a tile in lq pixels')
@@ -184,7 +178,7 @@ class TileOptions(_Keys):
         return self
 
 
-class ValOptions(_Keys):
+class ValOptions(Keys):
     """Keys beside BasicSR's own."""
 
     pad_multiple: Annotated[Count | None, BeforeValidator(lambda v: None if v == 'auto' else v)] = Field(
@@ -197,7 +191,7 @@ class ValOptions(_Keys):
     )
 
 
-class PathOptions(_Keys):
+class PathOptions(Keys):
     """Keys beside BasicSR's own."""
 
     # BasicSR makes a folder of each key of path that it does not know, unless its name holds "resume" or the like.
@@ -206,18 +200,31 @@ class PathOptions(_Keys):
     )
 
 
-class OwnOptions(_Keys):
-    """All of ours in one option file."""
+class OwnOptions(Keys):
+    """Keys at the top of the file."""
 
+    base_model: str = Field(
+        'SRModel', description="a model class of BasicSR's, or one of yours that is derived from one: SwinIRModel, "
+        'RealESRNetModel, EDVRModel, VideoRecurrentModel, SRGANModel, ESRGANModel, RealESRGANModel, ...'
+    )  # fmt: skip
+    output: Whole | str | None = Field(
+        None, description='of a network that makes a list or a mapping: place or key of the restored image, e.g. -1'
+    )
     train: TrainOptions
     val: ValOptions
     path: PathOptions
 
 
+TOP_KEYS = ('base_model', 'output')  # of OwnOptions, beside its blocks
+
+
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
     """The struct under a key of a struct; None where it holds a plain value."""
-    annotation = struct.model_fields[key].annotation
-    for kind in (annotation, *getattr(annotation, '__args__', ())):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    return _struct_in(struct.model_fields[key].annotation)
+
+
+def _struct_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_struct_in(kind) for kind in getattr(annotation, '__args__', ()))  # of X | None, and of list[X]
+    return next((struct for struct in inner if struct is not None), None)

@@ -1,6 +1,6 @@
 """Curves of validation figures and training values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def curve_sections(runs: Sequence[Run]) -> list[Section]:
     """A section with the validation figures and one with the training values; none where there are no values.
 
     Runs with the same label are one curve: their mean over the iterations that all of them have, with a band of one
-    standard deviation. Training values are smoothed by a running mean over a twentieth of them.
+    standard deviation. Training values are smoothed by a running mean over a twentieth of them first.
     """
     groups = group(runs)
 
@@ -47,9 +47,14 @@ def curve_sections(runs: Sequence[Run]) -> list[Section]:
         for name, title in _TRAINING.items()
         if any(name in run.training for run in runs)
     }
-    colors = {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(groups)}
+    colors = palette(groups)
     sections = [_section(plots, colors, smooth=plots is training) for plots in (validation, training) if plots]
     return [_legend(colors), *sections] if sections else []
+
+
+def palette(labels: Iterable[str]) -> dict[str, str]:
+    """A colour for each label."""
+    return {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}
 
 
 def _legend(colors: dict[str, str]) -> Section:
@@ -92,11 +97,11 @@ def _plot(axis: Axes, runs: list[Series], color: str, smooth: bool) -> None:
     common = sorted(set.intersection(*({iteration for iteration, _ in series} for series in runs)))
     values = np.array([[dict(series)[iteration] for iteration in common] for series in runs])
     steps, values = np.array(common), np.where(np.isfinite(values), values, np.nan)
-    mean = values.mean(axis=0)
     if smooth:
-        axis.plot(steps, mean, color=color, linewidth=0.8, alpha=0.25)
-        steps, mean = _running_mean(steps, mean)
-    elif len(runs) > 1:
+        axis.plot(steps, values.mean(axis=0), color=color, linewidth=0.8, alpha=0.25)
+        steps, values = _running_mean(steps, values)
+    mean = values.mean(axis=0)
+    if len(runs) > 1:
         spread = values.std(axis=0, ddof=1)
         axis.fill_between(steps, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
     marker = 'o' if len(mean) <= 30 else ''
@@ -104,10 +109,12 @@ def _plot(axis: Axes, runs: list[Series], color: str, smooth: bool) -> None:
 
 
 def _running_mean(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    finite = np.isfinite(values)
+    """Means of a twentieth of the steps (T,) and of each run's values (R, T), where those of all runs are finite."""
+    finite = np.isfinite(values).all(axis=0)
     width = max(1, finite.sum() // 20)
-    steps, values = steps[finite], values[finite]
-    if not len(values):
+    steps, values = steps[finite], values[:, finite]
+    if not len(steps):
         return steps, values
     kernel = np.ones(width) / width
-    return np.convolve(steps, kernel, mode='valid'), np.convolve(values, kernel, mode='valid')
+    smoothed = [np.convolve(series, kernel, mode='valid') for series in (steps, *values)]
+    return smoothed[0], np.array(smoothed[1:])

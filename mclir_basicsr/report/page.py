@@ -1,39 +1,21 @@
 """The report on runs: one PNG and one self-contained HTML page."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from textwrap import fill
 
 import numpy as np
 
-from mclir_basicsr import __version__
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
+from mclir_basicsr.report import html
 from mclir_basicsr.report.comparison import comparisons, with_repetitions
 from mclir_basicsr.report.curves import curve_sections
 from mclir_basicsr.report.grid import picture_section
 from mclir_basicsr.report.layout import compose, text_section
 from mclir_basicsr.report.pictures import Picture, explain_pictures, load_pictures
 from mclir_basicsr.report.runs import Run, read_run
-from mclir_basicsr.report.table import Block, blocks, legend, table
-
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .9375rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid #8886; }
-th:first-child { text-align: left; overflow-wrap: anywhere; min-width: 6rem; }
-.part { display: inline-block; white-space: nowrap; }
-li, .how { overflow-wrap: anywhere; }
-thead th { border-bottom: 2px solid #888; }
-tbody th { font-weight: 600; }
-img { max-width: 100%; background: #fff; border-radius: 8px; }
-footer, .how { font-size: .875rem; opacity: .75; }
-"""
+from mclir_basicsr.report.table import blocks, legend, table
 
 
 def compare(folders: Sequence[Path], out: Path) -> str:
@@ -126,32 +108,10 @@ def _warnings(runs: Sequence[Run]) -> list[str]:
 
 
 def _page(title: str, runs: Sequence[Run], notes: Sequence[str], png: bytes) -> str:
-    image = f'<img alt="Curves and pictures of the runs" src="data:image/png;base64,{b64encode(png).decode()}">'
     parts = [
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>',
-        *map(_table, blocks(runs)),
-        f'<p class="how">{"<br>".join(map(escape, legend(runs)))}</p>',
-        *(['<ul>', *(f'<li>{escape(note)}</li>' for note in notes), '</ul>'] if notes else []),
-        image if png else '',
-        f'<footer>mclir_basicsr {escape(__version__)}</footer>\n</body>\n</html>\n',
+        *map(html.table, blocks(runs)),
+        html.fine_print(legend(runs)),
+        html.items(notes),
+        html.image(png, 'Curves and pictures of the runs'),
     ]
-    return '\n'.join(parts)
-
-
-def _table(block: Block) -> str:
-    head = ''.join(f'<th scope="col">{escape(cell)}</th>' for cell in block.head)
-    rows = ''.join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{_parts(cell)}</td>" for cell in row[1:])}</tr>\n'
-        for row in block.rows
-    )
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'
-
-
-def _parts(cell: str) -> str:
-    """A cell whose figures stay whole where it needs a second line: "27.1 ± 0.2", "+0.01 (0.00 to 0.02)"."""
-    first, space, rest = cell.partition(' ')
-    if not space:
-        return escape(cell)
-    return f'<span class="part">{escape(first)}</span> <span class="part">{escape(rest)}</span>'
+    return html.document(title, parts)

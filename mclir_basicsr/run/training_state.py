@@ -39,6 +39,14 @@ class _BalanceForm(_Part):
     weight: Positive
 
 
+class _CurriculumForm(_Part):
+    psnr_sums: list[float]
+    batches: Count
+    best_psnr: Annotated[float, Field(allow_inf_nan=False)]
+    window_sum: float
+    window: Count
+
+
 class _CountersForm(_Part):
     refreshes: list[Count]
     next_forward: Count
@@ -56,7 +64,10 @@ class _StateForm(_Part):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     scaler: dict[str, Positive | Count] = {}
     guard: _GuardForm | None = None
+    guard_d: _GuardForm | None = None
+    frozen: list[str] = []
     balance: _BalanceForm | None = None
+    curriculum: _CurriculumForm | None = None
     history: dict[str, Any] = {}
 
 

@@ -17,12 +17,16 @@ def main(lock: str, *arguments: str) -> int:
 
     Args:
         lock: A file; where another process of an earlier study still holds it, its end is waited for.
-        arguments: Of ``mclir``.
+        arguments: Of ``mclir train``. With what it trains is noted beside the lock.
     """
     from mclir_basicsr.commands.cli import main as mclir
+    from mclir_basicsr.options import parse_file
+    from mclir_basicsr.study import environment
 
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     with _alone(Path(lock)):
+        opt = parse_file(Path(arguments[arguments.index('-opt') + 1]))
+        environment.note(Path(lock).with_suffix('.environment.json'), environment.describe(opt))
         return mclir(arguments)
 
 

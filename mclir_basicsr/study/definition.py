@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mclir_basicsr.errors import MclirError
@@ -75,6 +76,11 @@ class Definition:
         if arm.as_long_as is not None:
             stretch(opt['train'], time_ratios[arm.name])
         return opt | {'name': run_name(arm.name, seed), 'manual_seed': seed}
+
+
+def as_yaml(opt: Mapping[str, Any]) -> str:
+    """The text of an option file."""
+    return yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=False)
 
 
 def run_name(arm: str, seed: int) -> str:
@@ -163,6 +169,8 @@ def _check_arms(arms: Sequence[Arm]) -> None:
     for arm in arms:
         if not arm.name.replace('_', '').replace('-', '').isalnum():
             raise MclirError(f'The arm {arm.name!r} must have a name of letters, digits, - and _.')
+        if arm.name == 'start':
+            raise MclirError('The arm start needs another name: so tables call the network before its training.')
         if arm.as_long_as is not None and (arm.as_long_as not in names or arm.as_long_as == arm.name):
             raise MclirError(f'The arm {arm.name} is to take as long as {arm.as_long_as}, which is no other arm.')
 

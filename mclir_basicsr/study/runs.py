@@ -2,15 +2,13 @@
 
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from tqdm import tqdm
 
@@ -39,6 +37,31 @@ class Job:
     tried: bool = False
 
 
+class Process(Protocol):
+    """A run that goes on elsewhere."""
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+
+    def interrupt(self) -> str:
+        """The study stops before its end; returns what becomes of the run."""
+
+    def wait(self) -> object:
+        """Wait for what was told by :meth:`interrupt` to be done."""
+
+
+class Place(Protocol):
+    """Where one run can run at a time."""
+
+    def start(self, job: Job, root: Path) -> Process:
+        """Start a run whose output goes to :func:`log_file`, behind what is there."""
+
+
+def log_file(job: Job, root: Path) -> Path:
+    """What a run says."""
+    return root / 'logs' / f'{job.name}.log'
+
+
 def import_flags(imports: Iterable[str]) -> list[str]:
     """The flags of ``mclir`` that import them."""
     return [flag for name in imports for flag in ('--import', name)]
@@ -52,41 +75,14 @@ def command(job: Job, root: Path) -> list[str]:
     return [sys.executable, '-m', 'mclir_basicsr.study.child', str(lock), 'train', *flags]
 
 
-def slots(jobs: int | None) -> list[dict[str, str]]:
-    """The environment of each place where a run can run at a time.
-
-    With GPUs each place has one of them, as many places as GPUs or as asked for; without, the processor's threads are
-    divided.
-
-    Args:
-        jobs: How many runs at a time; None for one per GPU, or one.
-
-    Raises:
-        MclirError: ``jobs`` is below 1.
-    """
-    import torch
-
-    if jobs is not None and jobs < 1:
-        raise MclirError(f'--jobs must be at least 1, but is {jobs}.')
-    gpus = torch.cuda.device_count()
-    count = jobs or max(gpus, 1)
-    if gpus:
-        visible = os.environ.get('CUDA_VISIBLE_DEVICES')
-        names = visible.split(',') if visible else [str(i) for i in range(gpus)]
-        return [{'CUDA_VISIBLE_DEVICES': names[i % len(names)]} for i in range(count)]
-    threads = max(
-        1, len(os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else range(os.cpu_count() or 1)) // count
-    )
-    return [{'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', str(threads))}] * count
-
-
 @dataclass(eq=False)
 class _Running:
     job: Job
-    process: subprocess.Popen[bytes]
+    process: Process
     output: IO[str]
-    slot: Mapping[str, str]
+    place: Place
     iteration: int = 0
+    status: int | None = None
     last: deque[str] = field(default_factory=lambda: deque(maxlen=15))
 
     def read(self) -> int:
@@ -98,27 +94,31 @@ class _Running:
                 self.iteration = int(found[1].replace(',', ''))
         return self.iteration - before
 
-    def succeeded(self, bar: tqdm) -> bool:
-        """Conclude a process that has ended."""
+    def has_ended(self, bar: tqdm) -> bool:
+        """Whether it has, and what it said until then is read."""
+        if self.status is None:
+            self.status = self.process.poll()
         bar.update(self.read())
+        if self.status is None:
+            return False
         self.output.close()
-        if self.process.returncode == 0:
+        if self.status == 0:
             bar.update(self.job.total_iter - self.iteration)  # those behind the last line of the log
-        return self.process.returncode == 0
+        return True
 
 
-def run_all(jobs: Sequence[Job], root: Path, places: Sequence[Mapping[str, str]], bar: tqdm) -> None:
+def run_all(jobs: Sequence[Job], root: Path, places: Sequence[Place], bar: tqdm) -> None:
     """Run jobs until all are done; where one fails, those that run are let end, and no other begins.
 
     Args:
         jobs: In the order in which they begin.
         root: The study's folder.
-        places: See :func:`slots`.
+        places: As many as runs can run at a time.
         bar: Moved on by iterations; those that a resumed run finds done count with its first line.
 
     Raises:
         MclirError: A run failed; the message has its last lines.
-        KeyboardInterrupt: After Ctrl+C, when every run has saved its state and ended.
+        KeyboardInterrupt: After Ctrl+C, when every run was interrupted.
     """
     (root / 'logs').mkdir(parents=True, exist_ok=True)
     waiting, free, running, failed = deque(jobs), deque(places), list[_Running](), list[_Running]()
@@ -127,18 +127,13 @@ def run_all(jobs: Sequence[Job], root: Path, places: Sequence[Mapping[str, str]]
             while waiting and free and not failed:
                 running.append(_start(waiting.popleft(), root, free.popleft()))
             time.sleep(_POLL_SECONDS)
-            for run in running:
-                bar.update(run.read())
-            ended = [run for run in running if run.process.poll() is not None]
+            ended = [run for run in running if run.has_ended(bar)]
             running = [run for run in running if run not in ended]
-            failed += [run for run in ended if not run.succeeded(bar)]
-            free.extend(run.slot for run in ended)
-    except KeyboardInterrupt:
-        bar.write('Stopping: every run saves its state. The same command goes on.', file=sys.stderr)
-        raise
+            failed += [run for run in ended if run.status]
+            free.extend(run.place for run in ended)
     finally:
-        for run in running:
-            run.process.send_signal(signal.SIGINT)  # it saves, as it does for Ctrl+C in a terminal
+        if told := dict.fromkeys(run.process.interrupt() for run in running):
+            bar.write(f'Stopping: {"; ".join(told)}. The same command goes on.', file=sys.stderr)
         for run in running:
             run.process.wait()
             run.output.close()
@@ -150,23 +145,14 @@ def _story(failed: Sequence[_Running], root: Path) -> str:
     first = failed[0]
     also = f' ({", ".join(run.job.name for run in failed[1:])} failed too)' if failed[1:] else ''
     return (
-        f'The run {first.job.name} ended with status {first.process.returncode}{also}. Its last lines, of '
-        f'{root / "logs" / first.job.name}.log:\n{"".join(first.last)}The same command goes on with the other runs.'
+        f'The run {first.job.name} ended with status {first.status}{also}. Its last lines, of '
+        f'{log_file(first.job, root)}:\n{"".join(first.last)}The same command goes on with the other runs.'
     )
 
 
-def _start(job: Job, root: Path, slot: Mapping[str, str]) -> _Running:
-    file = root / 'logs' / f'{job.name}.log'
-    with file.open('ab') as log:
-        begin = log.tell()
-        process = subprocess.Popen(
-            command(job, root),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | dict(slot),
-            start_new_session=True,  # Ctrl+C in the terminal reaches this process alone, which passes it on once
-        )
+def _start(job: Job, root: Path, place: Place) -> _Running:
+    file = log_file(job, root)
+    file.touch()
     output = file.open(encoding='utf-8', errors='replace')
-    output.seek(begin)
-    return _Running(job, process, output, slot)
+    output.seek(0, os.SEEK_END)
+    return _Running(job, place.start(job, root), output, place)

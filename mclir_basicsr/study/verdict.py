@@ -2,6 +2,7 @@
 
 import math
 
+from mclir_basicsr.metrics.directions import Direction
 from mclir_basicsr.study.gains import Gain
 from mclir_basicsr.study.statistics import narrowest, seeds_needed
 
@@ -15,6 +16,23 @@ def settled(gain: Gain, width: float | None = None) -> bool:
     """
     half = gain.interval.half_width
     return half <= width if width is not None else gain.interval.decided or half == 0
+
+
+def word(gain: Gain, better: Direction | None, width: float | None = None) -> str:
+    """The verdict in a word or two, e.g. "better".
+
+    Args:
+        gain: What was found.
+        better: Which values of the metric are the better ones; None where that is not known.
+        width: As for :func:`settled`.
+    """
+    found = gain.interval
+    if found.seeds == 1:
+        return 'one seed'
+    if found.decided:
+        side: Direction = 'higher' if found.gain > 0 else 'lower'
+        return side if better is None else 'better' if side == better else 'worse'
+    return 'no difference seen' if settled(gain, width) else 'not settled'
 
 
 def sentence(gain: Gain, width: float | None = None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.archs import edsr_arch
-from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from conftest import EDSR
 
 from mclir_basicsr.check.preflight import check
@@ -150,10 +150,37 @@ def test_a_loss_that_fails_is_named(monkeypatch, sound, tmp_path):
     )
 
 
+def test_a_further_loss_that_fails_is_named(monkeypatch, sound, tmp_path):
+    class OddLoss(torch.nn.Module):
+        def forward(self, output, gt):
+            return output @ gt.flatten()
+
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, 'OddLoss', OddLoss)
+    losses = [{'type': 'FFTLoss'}, {'type': 'OddLoss'}]
+    assert ' fails in train.losses.1, OddLoss: ' in fault(sound(train={'losses': losses}), tmp_path)
+    OddLoss.forward = lambda self, output, gt: (output - gt).abs()
+    assert fault(sound(train={'losses': losses}), tmp_path).startswith(
+        'train.losses.1: OddLoss gives a tensor of shape (1, 3, 32, 32), but a term is one number'
+    )
+
+
 def test_the_spn_term_is_tried_before_its_start(monkeypatch, sound, tmp_path):
     monkeypatch.setattr('mclir_basicsr.losses.SPNLoss.forward', lambda self, output, negatives: 1 / 0)
     opt = sound(train={'history': {'interval': [1], 'start_iter': 1000}, 'accumulate': 4},
                 logger={'print_freq': 1, 'save_checkpoint_freq': 4, 'use_tb_logger': False})  # fmt: skip
+    assert 'fails: ZeroDivisionError: division by zero.' in fault(opt, tmp_path)
+
+
+def test_the_contrast_term_is_tried(monkeypatch, sound, tmp_path):
+    """With negatives of a checkpoint: sound, of another scale, and a loss that fails."""
+    file = tmp_path / 'negative.pth'
+    contrast = {'type': 'CCRLoss', 'negatives': [str(file)], 'weights': 'random', 'layer_weights': {'relu1_1': 1.0}}
+    opt = sound(train={'contrast_opt': contrast})
+    torch.save({'params': edsr_arch.EDSR(3, 3, 8, 1, upscale=4).state_dict()}, file)
+    assert 'negative.pth is a network of scale 4, but scale is 2' in fault(opt, tmp_path)
+    torch.save({'params': edsr_arch.EDSR(3, 3, 8, 1, upscale=2).state_dict()}, file)
+    assert 'a training batch of lq 1x3x16x16' in check(opt, tmp_path)[-1]
+    monkeypatch.setattr('mclir_basicsr.losses.CCRLoss.forward', lambda self, *images: 1 / 0)
     assert 'fails: ZeroDivisionError: division by zero.' in fault(opt, tmp_path)
 
 

@@ -51,6 +51,13 @@ def test_a_killed_study_ends_as_one_that_never_stopped(option_path, tmp_path):
     results = [json.loads((tmp_path / name / 'results.json').read_text()) for name in ('whole', 'killed')]
     assert results[0] == results[1]
     assert results[0]['gains']['spn']['held-out']['psnr']['seeds'] == 1
+    differing = results[0]['compared']['differing']
+    assert differing['train.history.interval'] == {'spn': [1, 2]} and 'train.total_iter' not in differing
+    assert results[0]['compared']['made_with']['device'].startswith('CPU')
+    assert set(results[0]['compared']['files']) == {str(tmp_path / 'pairs' / part) for part in ('gt', 'lq')}
+    page = (tmp_path / 'killed' / 'index.html').read_text()
+    assert page.count('data:image/png;base64,') == 3, 'forest, curves, pictures'
+    assert 'No pictures' not in page and 'No curve' not in page
     assert 'spn: ' in said[0]
     assert 'one seed says nothing about chance' in said[0]
 
@@ -81,8 +88,36 @@ def test_a_run_that_fails_is_named_with_its_last_lines(option_path, tmp_path):
     assert 'The same command goes on with the other runs.' in str(caught.value)
 
 
+def test_faults_of_all_arms_are_named_before_anything_starts(option_path, tmp_path):
+    narrow = Arm('narrow', ('network_g:num_feats=8',))
+    unknown = Arm('unknown', ('train:pixel_opt:type=L3Loss',))
+    with pytest.raises(MclirError) as caught:
+        study(option_path, tmp_path / 'out', seeds=1, arms=[*ARMS, narrow, unknown])
+    message = str(caught.value)
+    assert message.startswith('Nothing was started.\nArm narrow: ')
+    assert 'num_feats' in message and '\nArm unknown: ' in message and 'L3Loss' in message
+    assert 'Arm plain' not in message and 'Arm spn' not in message
+    assert not (tmp_path / 'out').exists()
+
+
+def test_data_that_changed_since_a_study_began_are_named(option_path, tmp_path):
+    Folder(tmp_path / 'out', define(option_path, ARMS)).prepare()
+    (tmp_path / 'pairs' / 'gt' / '000.png').write_bytes((tmp_path / 'pairs' / 'gt' / '001.png').read_bytes())
+    with pytest.raises(MclirError, match=r'pairs/gt: not what it was when the study in .*out began'):
+        Folder(tmp_path / 'out', define(option_path, ARMS))
+
+
+def test_a_study_by_jobs(option_path, tmp_path):
+    pytest.importorskip('submitit')
+    arms = ['--arm', 'plain', 'train:spn_opt=~', 'train:history=~', '--arm', 'spn']
+    jobs = ['--slurm', 'cluster=local', 'timeout_min=10']
+    done = run('mclir', 'study', '-opt', option_path, '-o', 'out', '--seeds', '1', *arms, *jobs, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / 'out' / 'results.json').read_text())['gains']['spn']['held-out']['psnr']['seeds'] == 1
+
+
 def test_a_folder_holds_one_study(option_path, tmp_path):
-    Folder(tmp_path / 'out', define(option_path, ARMS))
+    Folder(tmp_path / 'out', define(option_path, ARMS)).prepare()
     Folder(tmp_path / 'out', define(option_path, ARMS))
     with pytest.raises(MclirError, match='holds another study: its arms differ'):
         Folder(tmp_path / 'out', define(option_path, [*ARMS, Arm('more', ('scale=2',))]))
@@ -92,12 +127,17 @@ def test_a_folder_holds_one_study(option_path, tmp_path):
 
 def test_the_time_of_steps_is_measured_once(option_path, tmp_path, monkeypatch):
     arms = [*ARMS, Arm('longer', ARMS[0].changes, as_long_as='spn')]
-    ratio = Folder(tmp_path / 'out', define(option_path, arms)).time_ratios['longer']
+    measured = Folder(tmp_path / 'out', define(option_path, arms))
+    measured.prepare()
+    ratio = measured.time_ratios['longer']
     assert ratio >= 1
     monkeypatch.setattr(Folder, '_measure', lambda *_: pytest.fail('measured again'))
     folder = Folder(tmp_path / 'out', define(option_path, arms))
+    folder.prepare()
     assert folder.total_iters() == {'plain': 6, 'spn': 6, 'longer': round(6 * ratio)}
-    assert Folder(tmp_path / 'given', define(option_path, arms), 3.0).total_iters()['longer'] == 18
+    given = Folder(tmp_path / 'given', define(option_path, arms), 3.0)
+    given.prepare()
+    assert given.total_iters()['longer'] == 18
     with pytest.raises(MclirError, match=r'--time-ratio 4 cannot act: .*given has longer 3 already'):
         Folder(tmp_path / 'given', define(option_path, arms), 4.0)
 
@@ -120,6 +160,8 @@ def test_numbers_out_of_range_are_named(option_path, tmp_path, numbers):
         (['-opt', 'tiny.yml', '--max-seeds', '5'], '--metric and --max-seeds act with --until only.'),
         (['-opt', 'tiny.yml', '--arm', 'a', '--arm', 'b', '--time-ratio', '2'], '--time-ratio 2 cannot act: no arm'),
         (['-opt', 'tiny.yml', '--until', '0.1', '--max-seeds', '2'], '--seeds is 3; it must be'),
+        (['-opt', 'tiny.yml', '--slurm', 'cluster=local'], '--slurm: how much longer plain_time trains cannot be mea'),
+        (['-opt', 'tiny.yml', '--slurm', 'gpus'], '--slurm takes KEY=VALUE, such as timeout_min=240'),
     ],
 )
 def test_what_is_asked_amiss_is_named(option_path, tmp_path, arguments, said):
@@ -146,6 +188,7 @@ def test_seeds_are_added_until_it_is_settled(option_path, tmp_path, monkeypatch)
             figures.append(root / 'experiments' / job.name, [figure])
 
     monkeypatch.setattr('mclir_basicsr.commands.study.run_all', train)
+    monkeypatch.setattr('mclir_basicsr.commands.study.examine', lambda *_, **__: None)
     study(option_path, tmp_path / 'wide', seeds=2, arms=ARMS, until=Until(1.0, 'psnr', 6))
     assert max(asked) + 1 < 6
     asked.clear()

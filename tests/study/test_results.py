@@ -7,6 +7,7 @@ import pytest
 
 from mclir_basicsr.run import figures
 from mclir_basicsr.run.figures import Figure
+from mclir_basicsr.study import results_files
 from mclir_basicsr.study.results import collect, is_finished
 
 ENDS = {'plain': 10, 'spn': 20}
@@ -38,7 +39,7 @@ def test_a_run_is_finished_when_it_is_saved_and_measured_on_every_set(root):
 
 def test_gains_are_paired_and_written(root):
     results = collect(root, ENDS, [0, 1, 2], 0.05, None)
-    results.write(root, {'seeds': 3})
+    results_files.write(results, root, {'seeds': 3})
     found = json.loads((root / 'results.json').read_text())
     gain = found['gains']['spn']['Set']['psnr']
     assert gain['gain'] == pytest.approx(0.2)
@@ -46,25 +47,41 @@ def test_gains_are_paired_and_written(root):
     assert (gain['low'], gain['high']) == pytest.approx((0.2 - half, 0.2 + half))
     assert (gain['seeds'], gain['images']) == (3, 2)
     assert found['figures']['spn']['Set']['psnr']['2'] == {'a': 30.3, 'b': 32.3}
-    assert found['at_start'] == {'Set': {'psnr': {'a': 20.0, 'b': 21.0}}}
+    assert found['at_start']['spn'] == {'Set': {'psnr': {key: {'a': 20.0, 'b': 21.0} for key in '012'}}}
+    over_start = found['gains_over_start']
+    assert over_start['plain']['Set']['psnr']['gain'] == pytest.approx(10.5)  # of 10 and 11
+    assert over_start['spn']['Set']['psnr']['gain'] == pytest.approx(10.7)
+    assert over_start['plain']['Set']['psnr']['low'] < 10, 'the two images differ'
     assert found['compared'] == {'seeds': 3}
     with (root / 'results.csv').open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 12
+    assert len(rows) == 18
+    assert [row['value'] for row in rows if row['arm'] == 'start'] == ['20.0', '21.0'] * 3
     assert rows[-1] == {
         'arm': 'spn', 'seed': '2', 'dataset': 'Set', 'metric': 'psnr', 'image': 'b', 'value': '32.3'
     }  # fmt: skip
     latex = (root / 'results.tex').read_text().splitlines()
     assert latex[0] == r'% arm & Set psnr \\'
-    assert latex[2].startswith('spn & $31.20$ (+0.20 [-0.05, 0.45])')
+    assert latex[1] == r'start & $20.5000$ \\'
+    assert latex[3].startswith('spn & $31.20$ (+0.20 [-0.05, 0.45])')
     text = '\n'.join(results.lines())
     assert 'psnr on Set: start 20.5000, plain 31.0000, spn 31.2000' in text
     assert 'spn: +0.20 dB on Set, 95 % -0.05 to 0.45, 3 seeds; not settled' in text
+    assert 'spn: +10.7' in text.partition('Gains over the start')[2]
 
 
 def test_one_seed_has_no_interval(root):
     results = collect(root, ENDS, [1], 0.05, None)
-    results.write(root, {})
+    results_files.write(results, root, {})
     gain = json.loads((root / 'results.json').read_text())['gains']['spn']['Set']['psnr']
     assert (gain['gain'], gain['low'], gain['high']) == (pytest.approx(0.2), None, None)
     assert 'one seed says nothing about chance' in gain['verdict']
+
+
+def test_starts_that_differ_are_named_by_their_arms(root):
+    for seed in GAIN:
+        folder = root / 'experiments' / f'spn_s{seed}'
+        figures.append(folder, [Figure(0, 'Set', image, {'psnr': 25.0}, 'params') for image in 'ab'])
+    results = collect(root, ENDS, [0, 1, 2], 0.05, None)
+    assert list(results.rows) == ['start of plain', 'start of spn', 'plain', 'spn']
+    assert [gain.interval.gain for gain in results.gains_over_start] == pytest.approx([10.5, 6.2])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mclir_basicsr.study import Gain, interval, sentence, settled
+from mclir_basicsr.study.verdict import word
 
 
 def gain(differences, metric='psnr', alpha=0.05):
@@ -55,3 +56,20 @@ def test_no_difference_at_all():
 @pytest.mark.parametrize(('metric', 'unit'), [('psnr', ' dB'), ('psnr_y', ' dB'), ('ssim', ' ssim'), ('niqe', ' niqe')])
 def test_units(metric, unit):
     assert f'{unit} on Set14' in sentence(gain([0.03, 0.05, 0.04], metric))
+
+
+@pytest.mark.parametrize(
+    ('differences', 'better', 'width', 'said'),
+    [
+        ([0.03, 0.05, 0.04], 'higher', None, 'better'),
+        ([0.03, 0.05, 0.04], 'lower', None, 'worse'),
+        ([-0.03, -0.05, -0.04], 'lower', None, 'better'),
+        ([0.03, 0.05, 0.04], None, None, 'higher'),
+        ([0.03, -0.01, 0.02], 'higher', None, 'not settled'),
+        ([0.001, -0.001, 0.0], 'higher', 0.01, 'no difference seen'),
+        ([0.0, 0.0], 'higher', None, 'no difference seen'),
+        ([0.03], 'higher', None, 'one seed'),
+    ],
+)
+def test_the_verdict_in_a_word(differences, better, width, said):
+    assert word(gain(differences), better, width) == said

@@ -93,15 +93,17 @@ def _default_metrics(scale: int) -> dict[str, Any]:
     return {name: {'type': kind, 'crop_border': border, 'test_y_channel': False} for name, kind in kinds.items()}
 
 
-def _measure(
-    subject: Subject, datasets: Sequence[Mapping[str, Any]], val: Mapping[str, Any]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures of one network by data set, metric and image."""
+def model_of(subject: Subject, val: Mapping[str, Any]) -> Any:
+    """A HistoryModel with the network of a subject, for measuring.
+
+    Args:
+        subject: What was found.
+        val: Of the option file.
+    """
     import torch
-    from basicsr.data import build_dataloader, build_dataset
     from basicsr.models import build_model
 
-    model = build_model(
+    return build_model(
         {
             **{'name': subject.label, 'model_type': 'HistoryModel', 'scale': subject.scale, 'is_train': False},
             **{'num_gpu': min(torch.cuda.device_count(), 1), 'dist': False, 'rank': 0, 'world_size': 1},
@@ -114,6 +116,15 @@ def _measure(
             'val': {**val, 'save_img': False},
         }
     )
+
+
+def _measure(
+    subject: Subject, datasets: Sequence[Mapping[str, Any]], val: Mapping[str, Any]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures of one network by data set, metric and image."""
+    from basicsr.data import build_dataloader, build_dataset
+
+    model = model_of(subject, val)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for block in datasets:
         options = {**block, 'phase': 'val', 'scale': subject.scale}
