@@ -12,7 +12,7 @@ from mclir_basicsr.data.pairs_file import write_pairs
 from mclir_basicsr.errors import MclirError
 
 if TYPE_CHECKING:
-    from mclir_basicsr.commands.enable.detect import Detected
+    from mclir_basicsr.archs.detect import Detected
 
 _ITERATIONS, _EPOCH = 100_000, 4_000  # of the training; samples that an epoch has at least
 _PATCHES = {True: 64, False: 128}  # side in lq pixels, for super-resolution or not
@@ -139,7 +139,7 @@ def write_draft(
         MclirError: The network cannot be told, the pairs cannot be used, or they are not of its scale, or a pairs file
             exists.
     """
-    from mclir_basicsr.commands.enable.detect import detect  # torch takes seconds to start
+    from mclir_basicsr.archs.detect import detect  # torch takes seconds to start
     from mclir_basicsr.files.paths import expand
     from mclir_basicsr.files.weights import EMA_FIRST
 
