@@ -90,8 +90,8 @@ class SPNLoss(ContrastLoss):
         """Compute ``l_spn``, to be added to the loss.
 
         Args:
-            output: (N, C, H, W), C 3 or 1, in [0, 1].
-            negatives: (K, N, C, H, W), what K negative models made of the same input.
+            output: (N, C, H, W), C 3 or 1, in [0, 1]; of sequences (N, T, C, H, W), compared frame by frame.
+            negatives: (K, N, C, H, W) or (K, N, T, C, H, W), what K negative models made of the same input.
 
         Returns:
             A scalar, at most 0, with a graph to ``output`` only.

@@ -55,7 +55,7 @@ def streamed(
     2 L backward passes and 2 L images of memory for each image; maps of features kept for each image 1 KB a pixel.
 
     Args:
-        output: (N, C, H, W).
+        output: (N, C, H, W), or sequences (N, T, C, H, W), of which the groups then have the shape, too.
         groups: G of them.
         features: What the images are compared by: (n, C, H, W) to feature maps by name.
         layers: Names of the maps that are compared. Where D is their number, in the order of the distances.
@@ -67,6 +67,9 @@ def streamed(
     Returns:
         A scalar, at least in float32, with a graph to output only, which can be differentiated once.
     """
+    if output.dim() == 5:  # sequences, frame by frame
+        output = output.flatten(0, 1)  # (N * T, C, H, W)
+        groups = [Compared(group.images.flatten(1, 2), group.weights) for group in groups]
     chosen = _Chosen(features, tuple(layers))
     wanted = torch.is_grad_enabled() and output.requires_grad
     count = min(len(output), math.ceil(output[:, 0].numel() / PART)) if divisible else 1
