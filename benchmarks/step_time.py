@@ -8,9 +8,10 @@
 
 The models of a network stand in one process and take turns, step by step, so that whatever else the machine does meets
 all alike; each network has a process of its own. The ratio is the median over rounds of a model's time to SRModel's in
-the same round. R* is what the arithmetic alone costs at equal precision: ``1 + K/3 + (2 + K) V / (3 F)`` plain steps,
-with F and V the floating-point operations of a forward pass of the network and of the VGG part
-(torch.utils.flop_counter) and K the negatives evaluated in a step; of another model class it is not known.
+the same round. R* is what the arithmetic alone costs at equal precision: ``1 + (K F + (2 + K) V) / P`` plain steps,
+with F and V the floating-point operations of a forward pass of the network and of the VGG part, P those of a plain step
+(torch.utils.flop_counter; 3 F of SRModel) and K the negatives evaluated in a step; of another model class it is not
+known. A case with another base than SRModel is measured in steps of that.
 
 Memory is the peak of one model alone. On a CPU: of all tensors, from before the model is built until after its second
 step. On a GPU: what torch's allocator holds (torch.cuda.max_memory_reserved) in the third and fourth step, so that what
@@ -28,7 +29,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from math import nan
 from multiprocessing import get_context
@@ -46,10 +46,10 @@ from cases import (
     SETS,
     SETTINGS,
     first_line,
-    forward_flops,
     make,
     make_other,
     other_class,
+    step_flops,
 )
 from memory import peak_memory
 
@@ -91,7 +91,7 @@ def each(things: dict[str, Any], task: Callable[[Any], Any], errors: dict[str, s
 
 
 def measure(network: str, settings: list[str], others: list[str], train: dict[str, Any], steps: int) -> dict[str, Any]:
-    """The machine, F and V in GFLOP an image, and one row per model; for a process of its own."""
+    """The machine, F, V and P in GFLOP a sample, and one row per model; for a process of its own."""
     torch.backends.cudnn.benchmark = True  # as basicsr/train.py does
     # All models run the same few functions; a function with more variants than that would run uncompiled, silently.
     compiler = torch._dynamo.config
@@ -103,7 +103,7 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
     case = CASES[network]
     builds: dict[str, Callable[[], Any]] = {name: partial(make, case, name) for name in settings}
     builds |= {place: partial(make_other, case, place, train) for place in others}
-    flops = forward_flops(make(replace(case, batch=1), 'K=4'))
+    flops = step_flops(case)
 
     errors: dict[str, str] = {}
     memory = each(builds, peak_memory, errors)
@@ -118,24 +118,25 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
     times = {name: times[name] for name in models}
     rows = [
-        {'setting': name} | ({'error': errors[name]} if name in errors else figures(name, times, memory, flops))
+        {'setting': case.base if name == PLAIN else name}
+        | ({'error': errors[name]} if name in errors else figures(name, times, memory, flops))
         for name in builds
     ]
-    return {'machine': machine, 'F': flops[0] / 1e9, 'V': flops[1] / 1e9, 'rows': rows}
+    return {'machine': machine, **{name: flop / 1e9 for name, flop in zip('FVP', flops, strict=True)}, 'rows': rows}
 
 
 def figures(
-    name: str, times: dict[str, list[float]], memory: dict[str, tuple[float, float]], flops: tuple[int, int]
+    name: str, times: dict[str, list[float]], memory: dict[str, tuple[float, float]], flops: tuple[int, int, int]
 ) -> dict[str, float | None]:
     """The columns of a model; None for what is not known, of another class or for lack of SRModel."""
-    (peak, copies), (f, v) = memory[name], flops
+    (peak, copies), (f, v, p) = memory[name], flops
     known: dict[str, Any] = dict.fromkeys(COLUMNS)
     known |= {'ms': 1e3 * statistics.median(times[name]), 'memory_mib': peak}
     if PLAIN in times:
         known['ratio'] = statistics.median(mine / plain for mine, plain in zip(times[name], times[PLAIN], strict=True))
     if name in SETTINGS:
         k = negatives_per_step(name)
-        known |= {'limit': 1 + k / 3 + (2 + k) * v / (3 * f) if k else 1.0, 'copies_mib': copies}
+        known |= {'limit': 1 + (k * f + (2 + k) * v) / p if k else 1.0, 'copies_mib': copies}
         if PLAIN in times:
             known['efficiency'] = known['limit'] / known['ratio']
             known['memory_ratio'] = (peak - copies) / memory[PLAIN][0]
@@ -240,7 +241,7 @@ def main() -> None:
         if 'error' in found:
             print(found['error'], flush=True)
         else:
-            print('{machine}: F {F:.2f} GFLOP, V {V:.2f} GFLOP an image'.format(**found))
+            print('{machine}: F {F:.2f} GFLOP, V {V:.2f} GFLOP, P {P:.2f} GFLOP a sample'.format(**found))
             print(table(found['rows']), flush=True)
         content = {'torch': torch.__version__, 'steps': arguments.steps, 'networks': results}
         Path(f'{arguments.out}.json').write_text(json.dumps(content, indent=1), encoding='utf-8')
