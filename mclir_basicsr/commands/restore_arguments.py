@@ -24,7 +24,6 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     restore.add_argument('--self-ensemble', action='store_true', help='mean over the eight flips and transposes')
     restore.add_argument('--suffix', default='', metavar='S', help='put S behind the name of each result')
-    import_flag.add_to(restore)
     restore.add_argument('--force', action='store_true', help='replace results of other settings or other origin')
     import_flag.add_to(restore)
     return restore

@@ -1,8 +1,10 @@
 """A BasicSR data set whose pairs stand in a file: many lq images may share one gt image."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -94,11 +96,21 @@ def _is_lmdb(opt: Mapping[str, Any]) -> bool:
     return bool(opt['io_backend']['type'] == 'lmdb')
 
 
+# An LMDB can be open in a process once, but pairs of it may be trained with and others validated on.
+_open: WeakValueDictionary[tuple[int, str, str], 'FileClient'] = WeakValueDictionary()
+
+
 def _client(opt: Mapping[str, Any]) -> 'FileClient':
     backend = dict(opt['io_backend'])
-    if _is_lmdb(opt):
-        backend |= {'db_paths': [opt['dataroot_lq'], opt['dataroot_gt']], 'client_keys': ['lq', 'gt']}
-    return FileClient(backend.pop('type'), **backend)
+    if not _is_lmdb(opt):
+        return FileClient(backend.pop('type'), **backend)
+    roots = opt['dataroot_lq'], opt['dataroot_gt']
+    key = (os.getpid(), *roots)  # a process that was forked opens its own
+    client = _open.get(key)
+    if client is None:
+        backend |= {'db_paths': list(roots), 'client_keys': ['lq', 'gt']}
+        client = _open[key] = FileClient(backend.pop('type'), **backend)
+    return client
 
 
 def _pairs_file(opt: Mapping[str, Any]) -> Path:

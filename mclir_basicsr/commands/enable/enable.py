@@ -3,6 +3,7 @@
 import os
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode
@@ -99,12 +100,59 @@ def enable(
     return notes
 
 
+def enable_folders(
+    target: Path,
+    pretrain: str,
+    gt: Path,
+    lq: Path,
+    *,
+    scale: int | None = None,
+    val: tuple[Path, Path] | None = None,
+    force: bool = False,
+    **settings: Any,
+) -> list[str]:
+    """Write an SPN retraining of a checkpoint on the pairs of two folders, without an option file to start from.
+
+    Args:
+        target: Where it goes; the lists of its pairs go beside it.
+        pretrain: The checkpoint, whose network is detected.
+        gt: Folder or LMDB of ground truth.
+        lq: Folder or LMDB of the inputs.
+        scale: Sides of gt over those of lq; None to tell by the images.
+        val: gt and lq to validate on; None to hold out some of the pairs.
+        force: Replace what is there.
+        settings: As of :func:`enable`: ``negatives``, ``loss_weight``, ``ratio``, ``vgg_weights``.
+
+    Returns:
+        Sentences on what was set and what to check.
+
+    Raises:
+        MclirError: As from :func:`enable`, or the pairs cannot be used.
+    """
+    from mclir_basicsr.commands.enable.draft import pairs_files, write_draft
+
+    if scale is not None and scale < 1:
+        raise MclirError(f'--scale is {scale}; it must be a whole number from 1 on.')
+    target = Path(target)
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / target.name
+        _check_arguments(None, target, pretrain, settings.get('negatives'), settings.get('loss_weight'))
+        refuse_to_replace([target], '-o', force=force)
+        told = write_draft(draft, target, pretrain, gt, lq, scale=scale, val=val, force=force)
+        try:
+            return told + enable(draft, target, pretrain=pretrain, force=force, **settings)[1:]  # model_type is ours
+        except MclirError:
+            for file in pairs_files(target).values():
+                file.unlink()
+            raise
+
+
 def _check_arguments(
-    source: Path, target: Path, pretrain: str | None, negatives: int | None, loss_weight: float | None
+    source: Path | None, target: Path, pretrain: str | None, negatives: int | None, loss_weight: float | None
 ) -> None:
-    if not source.is_file():
+    if source is not None and not source.is_file():
         raise MclirError(f'There is no option file {source}.')
-    if target.resolve() == source.resolve():
+    if source is not None and target.resolve() == source.resolve():
         raise MclirError(f'-o {target} is the option file itself; give another name.')
     if target.is_dir() or not target.parent.is_dir():
         raise MclirError(f'-o {target} must be a file in a folder that exists.')

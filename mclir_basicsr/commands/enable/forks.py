@@ -103,6 +103,13 @@ ENTRIES = (
         f'{_RESTORMER}basicsr/data/paired_image_dataset.py; {_HAT}hat/data/imagenet_paired_dataset.py; {_REAL_ESRGAN}'
         'realesrgan/data/realesrgan_paired_dataset.py, whose meta_info has "GT, LQ" in each line',
     ),
+    Entry(
+        'datasets',
+        'meta_info_file',
+        edits.renamed('meta_info'),
+        f'{_HAT}hat/data/realesrgan_dataset.py, which takes all of the folder; that of BasicSR needs the list',
+        ('RealHATMSEModel', 'RealHATGANModel', 'RealDRCTMSEModel', 'RealDRCTGANModel'),
+    ),
     Entry('path', 'param_key', edits.renamed('param_key_g'), f'{_NAFNET}basicsr/models/image_restoration_model.py'),
     Entry(
         'train',

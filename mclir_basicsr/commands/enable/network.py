@@ -12,6 +12,11 @@ from mclir_basicsr.errors import MclirError
 if TYPE_CHECKING:
     from mclir_basicsr.archs.detect import Detected
 
+NO_TRACE = (
+    'What leaves no trace in weights (img_range, res_scale, normalize, drop rates) is as published or the default: '
+    'compare it with that training.'
+)
+
 
 def detect_network(text: OptionText, pretrain: str | None) -> 'Detected | None':
     """What the checkpoint is of, where the file does not say it."""
@@ -99,7 +104,4 @@ def write_network(text: OptionText, network: 'Detected', notes: list[str]) -> No
         text.remove(root, 'network_g')
     after = next(key for key in ('network_g', 'datasets', 'model_type') if key in keys)
     text.insert(root, after, {'network_g': network.network_g})
-    notes.append(
-        f'network_g: {network.network_g["type"]}, detected from the checkpoint. What leaves no trace in weights '
-        '(img_range, res_scale, normalize, drop rates) is as published or the default: compare it with that training.'
-    )
+    notes.append(f'network_g: {network.network_g["type"]}, detected from the checkpoint. {NO_TRACE}')
