@@ -4,12 +4,12 @@ import importlib.util
 import logging
 import sys
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from basicsr.archs import build_network
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import mclir_basicsr
+from mclir_basicsr.models.bases import staying_on
 
 mclir_basicsr.register()
 logging.getLogger('basicsr').setLevel(logging.ERROR)
@@ -28,12 +29,16 @@ CCR_NEGATIVES = 6
 
 @dataclass(frozen=True)
 class Case:
-    """A network with the batch that it is trained on."""
+    """A network with the batch that it is trained on, and the model class of BasicSR that trains it."""
 
     network: dict[str, Any]
     scale: int
     batch: int
     side: int  # of lq
+    base: str = 'SRModel'
+    frames: int = 0  # of a sequence; 0 for images
+    blocks: dict[str, Any] = field(default_factory=dict)  # of the option file, for the base
+    train: dict[str, Any] = field(default_factory=dict)
 
 
 def _edsr(blocks: int) -> dict[str, Any]:
@@ -49,10 +54,35 @@ def _swinir(depths: list[int], width: int, upsampler: str) -> dict[str, Any]:
 
 
 NAFNET = {'type': 'NAFNet', 'width': 32, 'enc_blk_nums': [1, 1, 1, 28], 'middle_blk_num': 1, 'dec_blk_nums': [1] * 4}
+# Real-ESRGAN's discriminator and losses without the perceptual one, whose weights are a download. lq is given.
+REALESRGAN: dict[str, Any] = {
+    'base': 'RealESRGANModel',
+    'blocks': {
+        'network_d': {'type': 'UNetDiscriminatorSN', 'num_in_ch': 3, 'num_feat': 64, 'skip_connection': True},
+        **{'high_order_degradation': False, 'l1_gt_usm': True, 'percep_gt_usm': True, 'gan_gt_usm': False},
+    },
+    'train': {
+        'optim_d': {'type': 'Adam', 'lr': 1e-4, 'betas': [0.9, 0.99]}, 'ldl_opt': {'type': 'L1Loss'},
+        'gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla', 'loss_weight': 0.1},
+    },
+}  # fmt: skip
+VIDEO: dict[str, Any] = {'base': 'VideoRecurrentModel', 'train': {'flow_lr_mul': 0.125}}
+
+
+def _rrdb(blocks: int) -> dict[str, Any]:
+    return {'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 64, 'num_block': blocks, 'num_grow_ch': 32}
+
+
+def _basicvsr(blocks: int) -> dict[str, Any]:
+    return {'type': 'BasicVSR', 'num_feat': 64, 'num_block': blocks, 'spynet_path': None}
+
+
 CASES = {
     'edsr_tiny': Case(_edsr(2), 2, 1, 24),  # seconds, to try things out
     'edsr_small': Case(_edsr(8), 2, 4, 48),
     'swinir_small': Case(_swinir([6, 6], 60, 'pixelshuffledirect') | {'img_size': 32, 'upscale': 2}, 2, 2, 32),
+    'realesrgan_small': Case(_rrdb(4), 4, 1, 32, **REALESRGAN),
+    'basicvsr_small': Case(_basicvsr(4), 4, 1, 64, frames=3, **VIDEO),
     # As their authors train them; batches as in our option files.
     'edsr': Case(_edsr(16), 2, 16, 48),
     'swinir_light': Case(_swinir([6] * 4, 60, 'pixelshuffledirect'), 4, 8, 64),
@@ -61,10 +91,12 @@ CASES = {
     'ffanet': Case({'type': 'FFANet'}, 1, 2, 240),
     'dehazeformer': Case({'type': 'DehazeFormer', 'variant': 'b'}, 1, 16, 256),
     'idt': Case({'type': 'IDT'}, 1, 4, 128),
+    'realesrgan': Case(_rrdb(23), 4, 12, 64, **REALESRGAN),
+    'basicvsr': Case(_basicvsr(30), 4, 4, 64, frames=15, **VIDEO),
 }
 SETS = {
-    'cpu': ['edsr_small', 'swinir_small'],
-    'gpu': ['edsr', 'swinir_light', 'swinir', 'nafnet', 'ffanet', 'dehazeformer', 'idt'],
+    'cpu': ['edsr_small', 'swinir_small', 'realesrgan_small', 'basicvsr_small'],
+    'gpu': ['edsr', 'swinir_light', 'swinir', 'nafnet', 'ffanet', 'dehazeformer', 'idt', 'realesrgan', 'basicvsr'],
 }
 
 SPN = {'spn_opt': {'weights': 'random'}, 'history': {'interval': [100, 200, 500, 1000]}}
@@ -80,7 +112,7 @@ def _contrast(**keys: Any) -> dict[str, Any]:
     return {'contrast_opt': {'weights': 'random'} | keys}
 
 
-# What each setting adds to the train block; None is BasicSR's own model.
+# What each setting adds to the train block; None is BasicSR's own model, the base of the case.
 SETTINGS: dict[str, dict[str, Any] | None] = {
     PLAIN: None,
     'K=4': _spn(),
@@ -105,14 +137,14 @@ GPU_SETTINGS = {name for name in SETTINGS if 'fp16' in name}
 def options(case: Case, train: dict[str, Any] | None, model_type: str = 'HistoryModel') -> dict[str, Any]:
     """Options as BasicSR's parser hands them to a model."""
     return {
-        'name': 'benchmark', 'model_type': model_type, 'scale': case.scale, 'manual_seed': 0,
+        'name': 'benchmark', 'model_type': model_type, 'scale': case.scale, 'manual_seed': 0, **deepcopy(case.blocks),
         'num_gpu': int(torch.cuda.is_available()), 'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1,
         'network_g': dict(case.network), 'path': {}, 'val': {}, 'logger': {'print_freq': 10**9},
         'train': {
             'ema_decay': 0.999, 'optim_g': {'type': 'Adam', 'lr': 1e-4, 'betas': [0.9, 0.99]}, 'total_iter': 10**6,
             'scheduler': {'type': 'MultiStepLR', 'milestones': [10**6]}, 'pixel_opt': {'type': 'L1Loss'},
-        } | deepcopy(train or {}),
-    }  # fmt: skip
+        } | deepcopy(case.train | (train or {})),
+    } | ({'base_model': case.base} if model_type == 'HistoryModel' else {})  # fmt: skip
 
 
 def make(case: Case, setting: str) -> Any:
@@ -121,7 +153,9 @@ def make(case: Case, setting: str) -> Any:
     with TemporaryDirectory() as folder:
         if setting == 'CCR':
             train = _contrast(type='CCRLoss', negatives=_checkpoints(case, Path(folder)))
-        return _fed(build_model(options(case, train, PLAIN if train is None else 'HistoryModel')), case)
+        opt = options(case, train, case.base if train is None else 'HistoryModel')
+        with staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
+            return _fed(build_model(opt), case)
 
 
 def _checkpoints(case: Case, folder: Path) -> list[str]:
@@ -180,17 +214,46 @@ def _fed(model: Any, case: Case) -> Any:
 def batch(case: Case) -> dict[str, Tensor]:
     """Random lq and gt of the case."""
     generator = torch.Generator().manual_seed(0)
+    frames = [case.frames] if case.frames else []
     return {
-        name: torch.rand(case.batch, 3, side, side, generator=generator)
+        name: torch.rand(case.batch, *frames, 3, side, side, generator=generator)
         for name, side in (('lq', case.side), ('gt', case.side * case.scale))
     }
 
 
-def forward_flops(model: Any) -> tuple[int, int]:
-    """What one forward pass of the network and of the features of a HistoryModel's term cost on the fed batch."""
+class Flops(NamedTuple):
+    """Floating-point operations with one sample.
+
+    Attributes:
+        network: F, of a forward pass of the network.
+        spn: V, of the VGG part of SPN.
+        contrast: W, of that of CR and CCR; 0 where it was not asked for.
+        step: P, of a plain step; of SRModel 3 F, since the backward pass costs twice the forward one.
+    """
+
+    network: int
+    spn: int
+    contrast: int
+    step: int
+
+
+def step_flops(case: Case, *, contrasts: bool) -> Flops:
+    """What the parts of a step cost; contrasts: with CR and CCR."""
+    one = replace(case, batch=1)
+    model = make(one, 'K=4')
     with torch.no_grad(), FlopCounterMode(display=False) as network:
         output = model.net_g(model.lq)
-    loss = model.contrast.loss if model.contrast is not None else model.cri_spn
+    forward, spn = network.get_total_flops(), _of_features(model.cri_spn, output)
+    contrast = _of_features(make(one, 'CR').contrast.loss, output) if contrasts else 0
+    if case.base == PLAIN:
+        return Flops(forward, spn, contrast, 3 * forward)
+    plain = make(one, PLAIN)
+    with FlopCounterMode(display=False) as step:
+        plain.optimize_parameters(1)
+    return Flops(forward, spn, contrast, step.get_total_flops())
+
+
+def _of_features(loss: Any, output: Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as features:
-        loss.features(output)
-    return network.get_total_flops(), features.get_total_flops()
+        loss.features(output.flatten(0, -4))
+    return features.get_total_flops()

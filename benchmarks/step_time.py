@@ -8,13 +8,13 @@
 
 The models of a network stand in one process and take turns, step by step, so that whatever else the machine does meets
 all alike; each network has a process of its own. The ratio is the median over rounds of a model's time to SRModel's in
-the same round. R* is what the arithmetic alone costs at equal precision: ``1 + K/3 + (2 + K) V / (3 F)`` plain steps,
-with F and V the floating-point operations of a forward pass of the network and of the VGG part
-(torch.utils.flop_counter) and K the negatives evaluated in a step; of another model class it is not known. With the
-term at every n-th step all but the 1 is divided by n, and the ratio is the median over cycles of n rounds of their
-mean. CR compares the output with gt and lq, CCR with J restored images more, each by a network like the trained
-one: ``1 + J/3 + (4 + J) W / (3 F)`` plain steps, W a forward pass of their VGG-19 part, through which the
-batch goes whole.
+the same round. R* is what the arithmetic alone costs at equal precision: ``1 + (K F + (2 + K) V) / P`` plain steps,
+with F and V the floating-point operations of a forward pass of the network and of the VGG part, P those of a plain step
+(torch.utils.flop_counter; 3 F of SRModel) and K the negatives evaluated in a step; of another model class it is not
+known. With the term at every n-th step all but the 1 is divided by n, and the ratio is the median over cycles of n
+rounds of their mean. CR compares the output with gt and lq, CCR with J restored images more, each by a network like the
+trained one: ``1 + (J F + (4 + J) W) / P`` plain steps, W a forward pass of their VGG-19 part, through which the batch
+goes whole. A case with another base than SRModel is measured in steps of that.
 
 Memory is the peak of one model alone. On a CPU: of all tensors, from before the model is built until after its second
 step. On a GPU: what torch's allocator holds (torch.cuda.max_memory_reserved) in the third and fourth step, so that what
@@ -32,7 +32,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from math import nan
 from multiprocessing import get_context
@@ -49,11 +48,12 @@ from cases import (
     PLAIN,
     SETS,
     SETTINGS,
+    Flops,
     first_line,
-    forward_flops,
     make,
     make_other,
     other_class,
+    step_flops,
 )
 from memory import peak_memory
 
@@ -95,7 +95,7 @@ def each(things: dict[str, Any], task: Callable[[Any], Any], errors: dict[str, s
 
 
 def measure(network: str, settings: list[str], others: list[str], train: dict[str, Any], steps: int) -> dict[str, Any]:
-    """The machine, F and V in GFLOP an image, and one row per model; for a process of its own."""
+    """The machine, F, V and P in GFLOP a sample, and one row per model; for a process of its own."""
     torch.backends.cudnn.benchmark = True  # as basicsr/train.py does
     # All models run the same few functions; a function with more variants than that would run uncompiled, silently.
     compiler = torch._dynamo.config
@@ -107,8 +107,7 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
     case = CASES[network]
     builds: dict[str, Callable[[], Any]] = {name: partial(make, case, name) for name in settings}
     builds |= {place: partial(make_other, case, place, train) for place in others}
-    one = replace(case, batch=1)
-    flops = (*forward_flops(make(one, 'K=4')), *(forward_flops(make(one, 'CR'))[1:] if 'CR' in str(settings) else (0,)))
+    flops = step_flops(case, contrasts=bool({'CR', 'CCR'} & set(settings)))
 
     errors: dict[str, str] = {}
     memory = each(builds, peak_memory, errors)
@@ -123,14 +122,16 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
     times = {name: times[name] for name in models}
     rows = [
-        {'setting': name} | ({'error': errors[name]} if name in errors else figures(name, times, memory, flops))
+        {'setting': case.base if name == PLAIN else name}
+        | ({'error': errors[name]} if name in errors else figures(name, times, memory, flops))
         for name in builds
     ]
-    return {'machine': machine, 'F': flops[0] / 1e9, 'V': flops[1] / 1e9, 'W': flops[2] / 1e9, 'rows': rows}
+    letters = zip('FVWP', flops, strict=True)
+    return {'machine': machine, **{name: flop / 1e9 for name, flop in letters}, 'rows': rows}
 
 
 def figures(
-    name: str, times: dict[str, list[float]], memory: dict[str, tuple[float, float]], flops: tuple[int, ...]
+    name: str, times: dict[str, list[float]], memory: dict[str, tuple[float, float]], flops: Flops
 ) -> dict[str, float | None]:
     """The columns of a model; None for what is not known, of another class or for lack of SRModel."""
     (peak, copies), mine = memory[name], times[name]
@@ -158,16 +159,16 @@ def every(setting: str) -> int:
     return train.get('spn_opt', {}).get('every', 1)
 
 
-def least(setting: str, flops: tuple[int, ...]) -> float:
-    """R*; flops are F, V and W."""
-    (f, v, w), train = flops, SETTINGS[setting]
+def least(setting: str, flops: Flops) -> float:
+    """R*, in plain steps."""
+    train = SETTINGS[setting]
     if train is None:
         return 1.0
     if 'contrast_opt' in train:
         j = train['contrast_opt'].get('negatives', 0)
-        return 1 + j / 3 + (4 + j) * w / (3 * f)
+        return 1 + (j * flops.network + (4 + j) * flops.contrast) / flops.step
     k = train['history'].get('per_step', NEGATIVES)
-    return 1 + (k / 3 + (2 + k) * v / (3 * f)) / every(setting)
+    return 1 + (k * flops.network + (2 + k) * flops.spn) / (every(setting) * flops.step)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -262,7 +263,7 @@ def main() -> None:
         if 'error' in found:
             print(found['error'], flush=True)
         else:
-            print('{machine}: F {F:.2f} GFLOP, V {V:.2f} GFLOP an image'.format(**found))
+            print('{machine}: F {F:.2f} GFLOP, V {V:.2f} GFLOP, P {P:.2f} GFLOP a sample'.format(**found))
             print(table(found['rows']), flush=True)
         content = {'torch': torch.__version__, 'steps': arguments.steps, 'networks': results}
         Path(f'{arguments.out}.json').write_text(json.dumps(content, indent=1), encoding='utf-8')

@@ -13,9 +13,9 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from mclir_basicsr.errors import MclirError, did_you_mean
 from mclir_basicsr.files import checkpoint
 from mclir_basicsr.losses.features import FrozenFeatures, VGGFeatures
+from mclir_basicsr.losses.perceptual_networks import BACKBONES, lpips_network
 
 SOURCES = ('torchvision', 'timm', 'lpips')
-LPIPS_NETS = ('alex', 'vgg', 'squeeze')
 
 
 class NetworkFeatures(FrozenFeatures):
@@ -88,17 +88,17 @@ class LPIPSFeatures(FrozenFeatures):
         from torchmetrics.functional.image.lpips import _LPIPS  # the distance alone is public, not its parts
 
         super().__init__(use_input_norm=False, range_norm=range_norm)
-        if net not in LPIPS_NETS or weights not in ('imagenet', 'random'):
+        if net not in BACKBONES or weights not in ('imagenet', 'random'):
             raise MclirError(
-                f'features lpips/{net} with weights {weights}: LPIPS has the nets {", ".join(LPIPS_NETS)} and the '
+                f'features lpips/{net} with weights {weights}: LPIPS has the nets {", ".join(BACKBONES)} and the '
                 'weights imagenet or random.'
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            try:
-                self.lpips: Any = _LPIPS(net=net, pnet_rand=weights == 'random')  # type: ignore[arg-type]
-            except Exception as error:  # no network, a full disk
-                raise _not_there(f'lpips/{net}', error) from error
+        if weights == 'imagenet':
+            self.lpips: Any = lpips_network(net, f'features: lpips/{net}')
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.lpips = _LPIPS(net=net, pnet_rand=True)  # type: ignore[arg-type]
         self.layers = [f'lpips{k}' for k in range(self.lpips.L)]
         self.requires_grad_(False).eval()
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
-from mclir_basicsr.losses.contrast import RATIO_LAYER_WEIGHTS
 from mclir_basicsr.losses.features import check_layers
+from mclir_basicsr.losses.ratio import RATIO_LAYER_WEIGHTS
 from mclir_basicsr.options.values import TAGS, Keys, Number, Positive, Whole
 
 Negatives = Annotated[
