@@ -7,10 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import torch
+from basicsr.archs import build_network
 from basicsr.models import build_model
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +24,7 @@ mclir_basicsr.register()
 logging.getLogger('basicsr').setLevel(logging.ERROR)
 
 NEGATIVES = 4
+CCR_NEGATIVES = 6
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,13 @@ SPN = {'spn_opt': {'weights': 'random'}, 'history': {'interval': [100, 200, 500,
 PLAIN = 'SRModel'
 
 
-def _spn(history: dict[str, Any] | None = None, **train: Any) -> dict[str, Any]:
-    return SPN | {'history': SPN['history'] | (history or {})} | train
+def _spn(history: dict[str, Any] | None = None, every: int = 1, **train: Any) -> dict[str, Any]:
+    blocks = {'spn_opt': SPN['spn_opt'] | {'every': every}, 'history': SPN['history'] | (history or {})}
+    return blocks | train
+
+
+def _contrast(**keys: Any) -> dict[str, Any]:
+    return {'contrast_opt': {'weights': 'random'} | keys}
 
 
 # What each setting adds to the train block; None is BasicSR's own model, the base of the case.
@@ -109,6 +117,11 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
     PLAIN: None,
     'K=4': _spn(),
     'K=4 per_step 1': _spn({'per_step': 1}),
+    'K=4 every 4': _spn(every=4),
+    'K=4 every 4 per_step 1': _spn({'per_step': 1}, every=4),
+    'K=4 every 16': _spn(every=16),
+    'CR': _contrast(type='CRLoss'),
+    'CCR': _contrast(type='CCRLoss', negatives=CCR_NEGATIVES),  # as many files are written for it
     'K=4 precision bf16': _spn({'precision': 'bf16'}),
     'K=4 precision fp16': _spn({'precision': 'fp16'}),
     'K=4 amp bf16': _spn(amp='bf16'),
@@ -137,9 +150,20 @@ def options(case: Case, train: dict[str, Any] | None, model_type: str = 'History
 def make(case: Case, setting: str) -> Any:
     """A model of one of SETTINGS, ready for ``optimize_parameters``."""
     train = SETTINGS[setting]
-    opt = options(case, train, case.base if train is None else 'HistoryModel')
-    with staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
-        return _fed(build_model(opt), case)
+    with TemporaryDirectory() as folder:
+        if setting == 'CCR':
+            train = _contrast(type='CCRLoss', negatives=_checkpoints(case, Path(folder)))
+        opt = options(case, train, case.base if train is None else 'HistoryModel')
+        with staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
+            return _fed(build_model(opt), case)
+
+
+def _checkpoints(case: Case, folder: Path) -> list[str]:
+    """Networks like the one of the case, with weights of their own."""
+    files = [folder / f'{k}.pth' for k in range(CCR_NEGATIVES)]
+    for file in files:
+        torch.save({'params': build_network(case.network).state_dict()}, file)
+    return [str(file) for file in files]
 
 
 def make_other(case: Case, place: str, train: dict[str, Any]) -> Any:
@@ -197,21 +221,19 @@ def batch(case: Case) -> dict[str, Tensor]:
     }
 
 
-def step_flops(case: Case) -> tuple[int, int, int]:
-    """F and V, what a forward pass of the network and of the VGG part cost, and P, of a plain step, with one sample.
-
-    Of SRModel, P is 3 F: the backward pass costs twice the forward one.
-    """
-    one = replace(case, batch=1)
-    model = make(one, 'K=4')
+def forward_flops(model: Any) -> tuple[int, int]:
+    """What one forward pass of the network and of the features of a HistoryModel's term cost on the fed batch."""
     with torch.no_grad(), FlopCounterMode(display=False) as network:
         output = model.net_g(model.lq)
-    with torch.no_grad(), FlopCounterMode(display=False) as vgg:
-        model.cri_spn.vgg(output.flatten(0, -4))
-    forward, of_vgg = network.get_total_flops(), vgg.get_total_flops()
-    if case.base == PLAIN:
-        return forward, of_vgg, 3 * forward
-    plain = make(one, PLAIN)
+    loss = model.contrast.loss if model.contrast is not None else model.cri_spn
+    with torch.no_grad(), FlopCounterMode(display=False) as features:
+        loss.features(output.flatten(0, -4))
+    return network.get_total_flops(), features.get_total_flops()
+
+
+def step_flops(case: Case) -> int:
+    """P: what a plain step costs with one sample. Of SRModel it is 3 F: the backward pass costs twice the forward one."""
+    plain = make(replace(case, batch=1), PLAIN)
     with FlopCounterMode(display=False) as step:
         plain.optimize_parameters(1)
-    return forward, of_vgg, step.get_total_flops()
+    return step.get_total_flops()

@@ -49,6 +49,7 @@ def _look_up() -> list[_Entry]:
     from mclir_basicsr.archs.ffanet_arch import FFANet
     from mclir_basicsr.archs.idt_arch import IDT
     from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
+    from mclir_basicsr.data.mixed_dataset import MixedDataset
     from mclir_basicsr.data.pairs_dataset import PairsFileDataset
     from mclir_basicsr.metrics.perceptual import calculate_dists, calculate_lpips
     from mclir_basicsr.models.history_model import HistoryModel
@@ -65,6 +66,6 @@ def _look_up() -> list[_Entry]:
         *core,
         *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
         *((LOSS_REGISTRY, getattr(losses, name)) for name in losses.__all__ if name != 'SPNLoss'),
-        (DATASET_REGISTRY, PairsFileDataset),
+        *((DATASET_REGISTRY, data) for data in (MixedDataset, PairsFileDataset)),
         *((METRIC_REGISTRY, metric) for metric in (calculate_lpips, calculate_dists)),
     ]

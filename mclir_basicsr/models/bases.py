@@ -67,7 +67,7 @@ def faults(base: type, own: OwnOptions) -> Iterator[str]:
     asked: dict[str, Any]
     if steps_itself(base):
         asked = {'amp': train.amp, 'accumulate': train.accumulate > 1, 'compile': train.compile}
-        asked |= {'contrast_opt': train.contrast_opt, 'losses': train.losses, 'fft_opt': train.fft_opt}
+        asked |= {'contrast_opt': train.contrast_opt}
         if names := [f'train.{key}' for key, value in asked.items() if value]:
             yield (
                 f'{", ".join(names)}: {base.__name__} has a training step of its own, in which nothing of that is '

@@ -11,7 +11,7 @@ from torch import nn
 from mclir_basicsr.copies import fitted
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
-from mclir_basicsr.files.weights import check_fit, misfit, read_weights
+from mclir_basicsr.files.weights import EMA_FIRST, EMA_TAKEN, check_fit, misfit, read_weights
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models import settings
 from mclir_basicsr.models.balance import Balance
@@ -50,18 +50,23 @@ class CheckpointModel(ValidationModel):
     ) -> None:
         """Load a network as BasicSR does, from any file that :func:`~mclir_basicsr.files.weights.read_weights` reads.
 
-        Where the file lacks ``param_key``, the weights come from the entry of net_g (for the EMA network), from
-        ``params``, or from the only entry that holds weights; the log says so.
+        Without ``path.param_key_g``, a run that is not resumed begins with the weights that validation would measure:
+        those of the EMA network where the file has them. Where the file lacks ``param_key``, the weights come from the
+        entry of net_g (for the EMA network), from ``params``, or from the only entry that holds weights. The log says
+        which were taken.
 
         Raises:
             MclirError: The file cannot be read, or its weights do not fit.
         """
         logger, net = get_root_logger(), self.get_bare_model(net)
-        which = self._which(net)
-        key = f'path.pretrain_network_{which}'
-        of_option_file = self.opt['path'].get(f'param_key_{which}', 'params')
-        weights, entry = read_weights(Path(load_path), key, (param_key, of_option_file, 'params'))
-        if entry != param_key:
+        which, path = self._which(net), self.opt['path']
+        asked_for, key = f'param_key_{which}', f'path.pretrain_network_{which}'
+        is_free = which == 'g' and asked_for not in path and not path.get('resume_state') and param_key in EMA_FIRST
+        prefer = EMA_FIRST if is_free else (param_key, path.get(asked_for, 'params'), 'params')
+        weights, entry = read_weights(Path(load_path), key, prefer)
+        if is_free and (param_key, entry) == ('params', EMA_FIRST[0]):
+            logger.info(f'path.param_key_g is not given: {EMA_TAKEN}')
+        elif entry != param_key:
             asked, used = (name or 'a bare state dict' for name in (param_key, entry))
             logger.info(f'Loading: {asked} does not exist, use {used}.')
         logger.info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{entry}].')

@@ -56,7 +56,7 @@ class SPNTermModel(ScheduleModel):
             self._spn_from = own.history.start_iter
             self.history._apply(_channels_last)
         if own.spn_opt is not None:
-            self.cri_spn = build_loss(own.spn_opt.model_dump(exclude={'balance', 'every'})).to(self.device)
+            self.cri_spn = build_loss(own.spn_opt.arguments()).to(self.device)
             if own.spn_opt.balance is not None:
                 self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
             # A GAN may train net_g at every net_d_iters-th iteration only.

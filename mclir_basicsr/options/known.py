@@ -27,6 +27,8 @@ DATA_SETS = {
     'PairsFileDataset': _PAIRS | {'pairs_file'},
     'SingleImageDataset': _LOADER | _IMAGES | {'meta_info_file'},
 }
+DATA_SETS['MixedDataset'] = {'parts', 'dataroots_gt', 'dataroots_lq', 'shares'} | set().union(*DATA_SETS.values())
+OF_TRAINING = {'gt_sizes', 'mini_batch_sizes', 'iters'}  # what we read of datasets.train: data/progressive.py
 # What BasicSR's parser and our training data put into the options.
 _ADDED = {
     '': {'is_train', 'dist', 'rank', 'world_size', 'auto_resume', 'root_path'},
@@ -76,7 +78,7 @@ class Block(NamedTuple):
     def question(self, key: str, likeness: float = 0.75) -> str:
         """Asks for the key that was meant, where one is spelt alike or has the same sense."""
         of_another_class = self.path.startswith('datasets') and any(key in keys for keys in DATA_SETS.values())
-        if key in _OF_FORKS or of_another_class:
+        if key in _OF_FORKS | OF_TRAINING or of_another_class:
             return ''
         near = did_you_mean(key, self.own, most=1, cutoff=0.7) or did_you_mean(key, self.read, most=1, cutoff=likeness)
         meant = [name for word, name in _MEANT.get(self.path, {}).items() if word in key.lower()]
@@ -135,8 +137,12 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
     yield Block('logger', logger, LOGGER)
     yield Block('logger.wandb', _mapping(logger, 'wandb'), {'project', 'resume_id'})
     for phase, data in _data_sets(opt):
+        own = OF_TRAINING if ours and phase == 'train' else set()
         if data.get('type') in DATA_SETS:
-            yield Block(f'datasets.{phase}', data, DATA_SETS[data['type']])
+            yield Block(f'datasets.{phase}', data, DATA_SETS[data['type']], own)
+        for name, part in _mapping(data, 'parts').items():
+            if isinstance(part, Mapping) and part.get('type') in DATA_SETS:
+                yield Block(f'datasets.{phase}.parts.{name}', part, DATA_SETS[part['type']] | {'share'})
 
 
 def _mapping(opt: Mapping[str, Any], key: str) -> Mapping[Any, Any]:

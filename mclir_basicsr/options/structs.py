@@ -20,9 +20,12 @@ class SPNOptions(Keys):
 
     type: Literal['SPNLoss'] = Field('SPNLoss', description='the loss')
     loss_weight: Positive = Field(1e-3, description='λ; watch `spn_ratio` in the log')
+    features: str = Field('vgg', description='vgg, torchvision/NAME, timm/NAME, or lpips/alex, vgg or squeeze')
     vgg_type: str = Field('vgg16', description='any vgg of torchvision')
     layer_weights: dict[str, Positive] = Field(
-        DEFAULT_LAYER_WEIGHTS, min_length=1, description='weight of each VGG layer, names as in PerceptualLoss'
+        DEFAULT_LAYER_WEIGHTS,
+        min_length=1,
+        description='weight of each layer, names of a VGG as in PerceptualLoss; the default is of vgg',
     )
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
     use_input_norm: StrictBool = Field(True, description='normalise images with the ImageNet statistics')
@@ -43,7 +46,10 @@ class SPNOptions(Keys):
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'SPNOptions':
-        check_layers(self.vgg_type, self.layer_weights, self.weights)
+        if self.features == 'vgg':
+            check_layers(self.vgg_type, self.layer_weights, self.weights)
+        elif 'vgg_type' in self.model_fields_set:
+            raise ValueError(f'vgg_type has no effect on features {self.features}: take it out')
         return self
 
     @model_validator(mode='after')
@@ -51,6 +57,10 @@ class SPNOptions(Keys):
         if self.balance is not None and 'loss_weight' in self.model_fields_set:
             raise ValueError('balance takes the place of loss_weight: give one of them')
         return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the loss; the layers are left to it where none are given, since they depend on the features."""
+        return self.model_dump(exclude={'balance', 'every'} | ({'layer_weights'} - self.model_fields_set))
 
 
 class HistoryOptions(Keys):

@@ -37,7 +37,17 @@ def test_a_sound_file(option_file, tmp_path):
     assert 'network_g: EDSR, 0.00 M parameters.' in notes
     assert 'net.pth fits.' in notes
     assert 'datasets.train: 1 pairs.' in notes
+    assert 'param_key_g' not in notes
     assert not (tmp_path / 'experiments').exists()
+
+
+def test_the_averaged_weights_that_are_taken_are_told(option_file, tmp_path):
+    weights = build_network(dict(EDSR)).state_dict()
+    torch.save({'params': weights, 'params_ema': weights}, tmp_path / 'net.pth')
+    opt = parse_file(option_file(path={'pretrain_network_g': str(tmp_path / 'net.pth')}))
+    assert 'path.param_key_g is not given: the averaged weights (EMA)' in '\n'.join(check(opt, tmp_path, fast=True))
+    opt['path']['param_key_g'] = 'params_ema'
+    assert 'param_key_g' not in '\n'.join(check(opt, tmp_path, fast=True))
 
 
 def test_all_faults_come_in_one_message(faults, tmp_path):
