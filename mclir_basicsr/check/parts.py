@@ -26,7 +26,7 @@ def losses(opt: dict[str, Any]) -> list[str]:
         faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
     with stand_in(basic_loss, 'VGGFeatureExtractor', _vgg_without_weights):
         for key, block in train.items():
-            if key.endswith('_opt') and key != 'spn_opt':
+            if key.endswith('_opt') and key not in ('spn_opt', 'contrast_opt'):
                 try:
                     if isinstance(block, Mapping) and 'type' in block:
                         _make_loss(**block)

@@ -10,7 +10,7 @@ from torchvision import models
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
-from mclir_basicsr.losses.oxford import check_oxford, load_oxford
+from mclir_basicsr.losses.oxford import LAST_LAYER, check_oxford, load_oxford
 
 logger = logging.getLogger('basicsr')
 
@@ -188,11 +188,14 @@ def _imagenet(vgg_type: str) -> tuple[str, dict[str, Tensor]]:
     try:
         return str(file), weights.get_state_dict(progress=True, check_hash=True)
     except Exception as error:  # no network, a proxy, a full disk, a wrong hash: the way out is the same
+        shipped = (
+            'Give as weights (train.spn_opt.weights of an option file) oxford, which ships with this package: real '
+            f'features of vgg16 up to {LAST_LAYER}. Or fetch'
+        )
         raise MclirError(
             f'No ImageNet weights for {vgg_type}: {file} is not there and could not be downloaded ({error}). '
-            'Give as weights (train.spn_opt.weights of an option file) oxford, which ships with this package: real '
-            f'features of vgg16 up to relu3_3. Or fetch {weights.url} on a machine with a network and put it at that '
-            'path, or give as weights where you keep it, or random (trying out only).'
+            f'{shipped if vgg_type == "vgg16" else "Fetch"} {weights.url} on a machine with a network and put it at '
+            'that path, or give as weights where you keep it, or random (trying out only).'
         ) from error
 
 

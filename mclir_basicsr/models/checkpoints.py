@@ -15,6 +15,7 @@ from mclir_basicsr.files.weights import check_fit, misfit, read_weights
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models import settings
 from mclir_basicsr.models.balance import Balance
+from mclir_basicsr.models.curriculum import Curriculum
 from mclir_basicsr.models.expected import expected
 from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.validation import ValidationModel
@@ -31,6 +32,11 @@ class CheckpointModel(ValidationModel):
     guard: Guard
     scaler: Any
     resumes_exactly = True  # run/resume.py: data and random numbers go on where they were
+
+    @property
+    def curriculum(self) -> Curriculum | None:
+        """Of a contrast term; None where there is none."""
+        return None
 
     @property
     def seed(self) -> int:
@@ -98,7 +104,7 @@ class CheckpointModel(ValidationModel):
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'scaler': self.scaler.state_dict(),
         }
-        for name in ('guard', 'history', 'balance'):
+        for name in ('guard', 'history', 'balance', 'curriculum'):
             part = getattr(self, name)
             if part is not None:
                 state[name] = part.state_dict()
@@ -158,7 +164,7 @@ class CheckpointModel(ValidationModel):
                 super().resume_training(state)
             if state.get('scaler'):
                 self.scaler.load_state_dict(state['scaler'])
-            for name in ('guard', 'history', 'balance'):
+            for name in ('guard', 'history', 'balance', 'curriculum'):
                 part = getattr(self, name)
                 if part is not None and name in state:
                     part.load_state_dict(state[name])

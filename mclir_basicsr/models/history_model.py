@@ -76,8 +76,10 @@ class HistoryModel(SPNTermModel, TrainingStep):
         check_compiler(self.device)
         make_traceable(self.net_g)
         self._forward = torch.compile(self.net_g)
+        for loss in (self.cri_spn, None if self.contrast is None else self.contrast.loss):
+            if loss is not None:
+                loss.features.compile()
         if self.history is not None:
-            self.cri_spn.vgg.compile()
             self.history.compile()
 
     def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:

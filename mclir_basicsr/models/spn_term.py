@@ -15,6 +15,8 @@ from mclir_basicsr.inference.normalisation import Normalisation
 from mclir_basicsr.losses.spn_loss import gradient_ratio
 from mclir_basicsr.losses.spn_weight import STRONG, WEAK, judge
 from mclir_basicsr.models.balance import Balance
+from mclir_basicsr.models.contrast import Contrast
+from mclir_basicsr.models.curriculum import Curriculum
 from mclir_basicsr.models.lazy import Lazy
 from mclir_basicsr.models.saving import SavingModel
 from mclir_basicsr.options import HistoryOptions
@@ -26,6 +28,7 @@ class SPNTermModel(SavingModel):
     Attributes:
         history: The negative models; None without ``train.history``.
         cri_spn: The SPN loss; None without ``train.spn_opt``.
+        contrast: The term of ``train.contrast_opt``; None without it.
         balance: What λ follows; None where it is fixed.
     """
 
@@ -34,6 +37,7 @@ class SPNTermModel(SavingModel):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.history: ModelHistory | None = None
         self.balance: Balance | None = None
+        self.contrast: Contrast | None = None
         self._spn_terms: dict[str, Tensor] = {}  # of the last step with the SPN term
         self._was_weak = False  # whether the log has said so
         super().__init__(opt)
@@ -42,18 +46,29 @@ class SPNTermModel(SavingModel):
         """Make the SPN loss and the negative models, where the options ask for them."""
         own = self.own.train
         self.cri_spn = None
-        if own.spn_opt is None or own.history is None:
+        terms = [term for term in (own.spn_opt, own.contrast_opt) if term is not None]
+        if not terms:
             return
-        self.cri_spn = build_loss(own.spn_opt.model_dump(exclude={'balance', 'every'})).to(self.device)
-        if own.spn_opt.balance is not None:
-            self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
-        self.history = self._start_history(own.history)
-        self._spn_from = own.history.start_iter
-        self._lazy = Lazy(own.spn_opt.every, own.accumulate)
-        self._normalisation = self._range_of_training(own.spn_opt.range_norm)
-        # Measured: up to 14 % faster on a CPU, never slower. net_g keeps the layout of BasicSR's checkpoints.
-        for frozen in (self.cri_spn.vgg, self.history):
-            frozen._apply(_channels_last)
+        self._normalisation = self._range_of_training(any(term.range_norm for term in terms))
+        if own.history is not None:
+            self.history = self._start_history(own.history)
+            self._spn_from = own.history.start_iter
+            self.history._apply(_channels_last)
+        if own.spn_opt is not None:
+            self.cri_spn = build_loss(own.spn_opt.model_dump(exclude={'balance', 'every'})).to(self.device)
+            if own.spn_opt.balance is not None:
+                self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
+            self._lazy = Lazy(own.spn_opt.every, own.accumulate)
+            self.cri_spn._apply(_channels_last)
+        if own.contrast_opt is not None:
+            self.contrast = Contrast(own.contrast_opt, self.opt, self.device)
+            for frozen in (self.contrast.loss, self.contrast.networks):
+                frozen._apply(_channels_last)
+
+    @property
+    def curriculum(self) -> Curriculum | None:
+        """Of the contrast term; None where it has none."""
+        return None if self.contrast is None else self.contrast.curriculum
 
     def _range_of_training(self, range_norm: bool) -> Normalisation:
         """How training images were normalised, which is undone for the VGG and the adaptive policy."""
@@ -61,8 +76,8 @@ class SPNTermModel(SavingModel):
         normalisation = Normalisation(data, 'datasets.train', self.device)
         if range_norm and not normalisation.is_identity:
             raise MclirError(
-                'train.spn_opt.range_norm is true, but mean and std of datasets.train are undone before the VGG, which '
-                'then sees [0, 1]: take range_norm out.'
+                'range_norm of train.spn_opt or train.contrast_opt is true, but mean and std of datasets.train are '
+                'undone before the VGG, which then sees [0, 1]: take range_norm out.'
             )
         return normalisation
 
@@ -106,6 +121,39 @@ class SPNTermModel(SavingModel):
         if self.balance is not None:
             self._spn_terms['spn_weight'] = torch.full_like(l_spn, self.balance.weight)
         return l_spn
+
+    def _spn_acts(self, current_iter: int) -> bool:
+        """Whether the SPN term is part of this step."""
+        return self.cri_spn is not None and current_iter >= self._spn_from and self._lazy.acts(current_iter)
+
+    def _negatives(self, current_iter: int) -> tuple[Tensor | None, Tensor | None]:
+        """What the SPN term and the contrast term compare the output with, each (K, N, C, H, W); None where it rests.
+
+        Those of the contrast term are in [0, 1], those of the SPN term as the network makes them.
+        """
+        spn_acts, others = self._spn_acts(current_iter), None
+        by_history = self.contrast is not None and self.contrast.takes_history
+        contrasts = self.contrast is not None and (not by_history or current_iter >= self._spn_from)
+        of_history: Any = None
+        if spn_acts or (contrasts and by_history):
+            of_history = self.history(self.lq)  # type: ignore[misc]
+        if contrasts:
+            undone = self._normalisation.undone
+            given = undone(of_history) if by_history else None
+            with self._autocast():
+                others = self.contrast.negatives(undone(self.lq), undone(self.gt), given)  # type: ignore[union-attr]
+        return of_history if spn_acts else None, others
+
+    def _contrast_term(self, current_iter: int, output: Tensor, negatives: Tensor, l_rec: Tensor) -> dict[str, Tensor]:
+        """``l_contrast`` and, at logged iterations, ``contrast_ratio``, the norm of its gradient over l_rec's."""
+        undone = self._normalisation.undone
+        with self._autocast():
+            value = self.contrast(undone(output), undone(self.gt), negatives, undone(self.lq))  # type: ignore[misc]
+        found = {'l_contrast': value}
+        if current_iter % int(self.opt['logger']['print_freq']) == 0:
+            scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
+            found['contrast_ratio'] = gradient_ratio(scale(value), scale(l_rec), output)
+        return found
 
     def _adjust_weight(self, ratio: Tensor) -> float:
         """Let λ follow the measured ratio; returns by what factor it changed, the same on every rank."""

@@ -35,18 +35,19 @@ class TrainingStep(SRModel):
 
     def _add_gradient(self, current_iter: int) -> None:
         """Forward and backward pass of one batch."""
-        negatives = None
-        if self.history is not None and current_iter >= self._spn_from and self._lazy.acts(current_iter):
-            # (K, N, C, H, W), before net_g's forward pass, whose activations then take no memory yet
-            negatives = self.history(self.lq)
+        # Before net_g's forward pass, whose activations then take no memory yet
+        negatives, contrasted = self._negatives(current_iter)
         with self._autocast():
             self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
         output = self.output.float()
         terms = self._reconstruction_terms(output)
-        l_total = functools.reduce(torch.add, terms.values())
+        l_total = l_rec = functools.reduce(torch.add, terms.values())
         if negatives is not None:
-            l_total = l_total + self._lazy.every * self._spn_term(current_iter, output, negatives, l_total)
+            l_total = l_total + self._lazy.every * self._spn_term(current_iter, output, negatives, l_rec)
             terms |= self._spn_terms
+        if contrasted is not None:
+            terms |= self._contrast_term(current_iter, output, contrasted, l_rec)
+            l_total = l_total + terms['l_contrast']
         self.scaler.scale(l_total / self.own.train.accumulate).backward()
         # Reading a value waits for the GPU, so it is left to get_current_log.
         fresh = {name: value.detach() for name, value in terms.items()}

@@ -1,5 +1,6 @@
 """Option files: the keys that are ours as typed structs, how a file is read, and what is said of its faults."""
 
+from mclir_basicsr.options.contrast import ContrastOptions
 from mclir_basicsr.options.page import reference_page
 from mclir_basicsr.options.reading import read_options
 from mclir_basicsr.options.structs import (
@@ -15,6 +16,7 @@ from mclir_basicsr.options.structs import (
 from mclir_basicsr.options.yaml_file import force, parse_file
 
 __all__ = [
+    'ContrastOptions',
     'HistoryOptions',
     'KeepOptions',
     'OwnOptions',

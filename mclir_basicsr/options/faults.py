@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mclir_basicsr.errors import did_you_mean
-from mclir_basicsr.options.structs import TAGS, OwnOptions, struct_of
+from mclir_basicsr.options.structs import OwnOptions, struct_of
+from mclir_basicsr.options.values import TAGS
 
 
 def explain(error: ValidationError) -> Iterator[str]:

@@ -6,51 +6,15 @@ What BasicSR reads stands in known.py. ``docs/options.md`` is page.py's referenc
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictBool,
-    Tag,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
+from mclir_basicsr.options.contrast import ContrastOptions
+from mclir_basicsr.options.values import Count, Keys, Positive, Share, ShareOrShares, Whole
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):  # text is taken where it is a number: YAML 1.1 reads 1e-3 as text
-        raise PydanticCustomError('number', 'Input should be a valid number')
-    return value
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, (bool, str)):
-        raise PydanticCustomError('whole', 'Input should be a valid integer')
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-Count = Annotated[Whole, Field(gt=0)]
-TAGS = ('number', 'list')  # the discriminator's, in the paths of faults
-ShareOrShares = Annotated[
-    Annotated[Share, Tag(TAGS[0])] | Annotated[list[Share], Tag(TAGS[1])],
-    Discriminator(lambda value: TAGS[isinstance(value, list)]),
-]
-
-
-class _Keys(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
-
-
-class SPNOptions(_Keys):
+class SPNOptions(Keys):
     """The SPN term (arguments of SPNLoss)."""
 
     type: Literal['SPNLoss'] = Field('SPNLoss', description='the loss')
@@ -88,7 +52,7 @@ class SPNOptions(_Keys):
         return self
 
 
-class HistoryOptions(_Keys):
+class HistoryOptions(Keys):
     """The negative models."""
 
     policy: Literal['periodic', 'adaptive'] = Field('periodic', description='when negatives are refreshed')
@@ -139,7 +103,7 @@ class HistoryOptions(_Keys):
         return self
 
 
-class KeepOptions(_Keys):
+class KeepOptions(Keys):
     """Which saves stay."""
 
     last: Count | None = Field(None, description='keep so many saves (networks and states), the newest')
@@ -148,11 +112,14 @@ class KeepOptions(_Keys):
     )
 
 
-class TrainOptions(_Keys):
+class TrainOptions(Keys):
     """Keys beside BasicSR's own."""
 
     spn_opt: SPNOptions | None = Field(None, description='the SPN term; needs history')
-    history: HistoryOptions | None = Field(None, description='the negative models; needs spn_opt')
+    contrast_opt: ContrastOptions | None = Field(None, description='a ratio in place of the SPN term, or beside it')
+    history: HistoryOptions | None = Field(
+        None, description='the negative models; needs spn_opt, or contrast_opt with negatives: history'
+    )
     grad_clip_norm: Positive | None = Field(None, description='clip the norm of the gradient to this; logs grad_norm')
     accumulate: Count = Field(1, description='batches (iterations) whose gradients, averaged, make one optimizer step')
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
@@ -165,13 +132,19 @@ class TrainOptions(_Keys):
 
     @model_validator(mode='after')
     def _both(self) -> 'TrainOptions':
-        if (self.spn_opt is None) != (self.history is None):
-            there, missing = ('history', 'spn_opt') if self.spn_opt is None else ('spn_opt', 'history')
-            raise ValueError(f'{there} needs {missing} beside it ("{missing}: {{}}" takes the published settings)')
+        contrasts = self.contrast_opt is not None and self.contrast_opt.negatives == 'history'
+        users = ['spn_opt'] * (self.spn_opt is not None) + ['contrast_opt with negatives: history'] * contrasts
+        if users and self.history is None:
+            raise ValueError(f'{users[0]} needs history beside it ("history: {{}}" takes the published settings)')
+        if self.history is not None and not users:
+            raise ValueError(
+                'history needs spn_opt beside it ("spn_opt: {}" takes the published settings), or contrast_opt with '
+                'negatives: history'
+            )
         return self
 
 
-class TileOptions(_Keys):
+class TileOptions(Keys):
     """Validation in tiles."""
 
     size: Count = Field(description='side of a tile in lq pixels')
@@ -184,7 +157,7 @@ class TileOptions(_Keys):
         return self
 
 
-class ValOptions(_Keys):
+class ValOptions(Keys):
     """Keys beside BasicSR's own."""
 
     pad_multiple: Annotated[Count | None, BeforeValidator(lambda v: None if v == 'auto' else v)] = Field(
@@ -197,7 +170,7 @@ class ValOptions(_Keys):
     )
 
 
-class PathOptions(_Keys):
+class PathOptions(Keys):
     """Keys beside BasicSR's own."""
 
     # BasicSR makes a folder of each key of path that it does not know, unless its name holds "resume" or the like.
@@ -206,7 +179,7 @@ class PathOptions(_Keys):
     )
 
 
-class OwnOptions(_Keys):
+class OwnOptions(Keys):
     """All of ours in one option file."""
 
     train: TrainOptions

@@ -39,6 +39,14 @@ class _BalanceForm(_Part):
     weight: Positive
 
 
+class _CurriculumForm(_Part):
+    psnr_sums: list[float]
+    batches: Count
+    best_psnr: Annotated[float, Field(allow_inf_nan=False)]
+    window_sum: float
+    window: Count
+
+
 class _CountersForm(_Part):
     refreshes: list[Count]
     next_forward: Count
@@ -57,6 +65,7 @@ class _StateForm(_Part):
     scaler: dict[str, Positive | Count] = {}
     guard: _GuardForm | None = None
     balance: _BalanceForm | None = None
+    curriculum: _CurriculumForm | None = None
     history: dict[str, Any] = {}
 
 

@@ -157,6 +157,19 @@ def test_the_spn_term_is_tried_before_its_start(monkeypatch, sound, tmp_path):
     assert 'fails: ZeroDivisionError: division by zero.' in fault(opt, tmp_path)
 
 
+def test_the_contrast_term_is_tried(monkeypatch, sound, tmp_path):
+    """With negatives of a checkpoint: sound, of another scale, and a loss that fails."""
+    file = tmp_path / 'negative.pth'
+    contrast = {'type': 'CCRLoss', 'negatives': [str(file)], 'weights': 'random', 'layer_weights': {'relu1_1': 1.0}}
+    opt = sound(train={'contrast_opt': contrast})
+    torch.save({'params': edsr_arch.EDSR(3, 3, 8, 1, upscale=4).state_dict()}, file)
+    assert 'negative.pth is a network of scale 4, but scale is 2' in fault(opt, tmp_path)
+    torch.save({'params': edsr_arch.EDSR(3, 3, 8, 1, upscale=2).state_dict()}, file)
+    assert 'a training batch of lq 1x3x16x16' in check(opt, tmp_path)[-1]
+    monkeypatch.setattr('mclir_basicsr.losses.CCRLoss.forward', lambda self, *images: 1 / 0)
+    assert 'fails: ZeroDivisionError: division by zero.' in fault(opt, tmp_path)
+
+
 @pytest.mark.parametrize('model_type', ['HistoryModel', 'SRModel'])
 @pytest.mark.parametrize(
     ('value', 'said'),

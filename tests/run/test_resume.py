@@ -12,6 +12,7 @@ import basicsr
 import pytest
 import torch
 import yaml
+from basicsr.archs import build_network
 from conftest import EDSR, run
 
 SWINIR = {
@@ -48,10 +49,10 @@ def write_options(option_file, write_pairs):
     """Write the option file of 9 iterations, 5 of them an epoch; data keys may be replaced."""
     write_pairs(5)
 
-    def write(network=SWINIR, save_every=3, **data):
+    def write(network=SWINIR, save_every=3, terms=None, **data):
         file = option_file(
             network_g=network,
-            train={'total_iter': 9, 'history': {'interval': [2, 3], 'per_step': 1}},
+            train={'total_iter': 9, 'history': {'interval': [2, 3], 'per_step': 1}} | (terms or {}),
             logger={'print_freq': 1, 'save_checkpoint_freq': save_every, 'use_tb_logger': False},
         )
         opt = yaml.safe_load(file.read_text())
@@ -120,6 +121,33 @@ def test_killed_and_resumed_equals_never_stopped(write_options, tmp_path):
         held_resumed, logged_resumed = results(folder)
         assert held_resumed == held, way
         assert logged_resumed == logged, way
+
+
+def test_a_killed_curriculum_goes_on(write_options, tmp_path):
+    """Both terms, negatives of two checkpoints; the curriculum is part of the state that is compared."""
+    files = [tmp_path / 'a.pth', tmp_path / 'b.pth']
+    for k, file in enumerate(files):
+        torch.manual_seed(k)
+        torch.save({'params': build_network(EDSR | {'num_feat': 8 + 4 * k}).state_dict()}, file)
+    contrast = {'type': 'CCRLoss', 'weights': 'random', 'layer_weights': {'relu1_1': 1.0}}
+    terms = {'contrast_opt': contrast | {'negatives': [str(file) for file in files]}}
+    script = tmp_path / 'run.py'
+    script.write_text(RUN)
+
+    def train(folder, *flags, **environment):
+        write_options(EDSR, terms=terms)
+        folder.mkdir(exist_ok=True)
+        return run(sys.executable, script, 'train', '-opt', tmp_path / 'tiny.yml', *flags, cwd=folder, **environment)
+
+    result = train(tmp_path / 'straight')
+    assert result.returncode == 0, result.stderr[-3000:]
+    held, logged = results(tmp_path / 'straight')
+    assert held['9.state']['/curriculum/batches'] == 9
+    assert all('l_contrast' in line and 'l_spn' in line and 'contrast_ratio' in line for line in logged.values())
+    assert train(tmp_path / 'killed', KILL_AT='5').returncode == 9
+    result = train(tmp_path / 'killed', '--auto_resume')
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert results(tmp_path / 'killed') == (held, logged)
 
 
 def train_here(monkeypatch, file, root, *flags):

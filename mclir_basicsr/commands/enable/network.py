@@ -10,7 +10,7 @@ from mclir_basicsr.commands.enable.option_text import OptionText, entries, get, 
 from mclir_basicsr.errors import MclirError
 
 if TYPE_CHECKING:
-    from mclir_basicsr.commands.enable.detect import Detected
+    from mclir_basicsr.archs.detect import Detected
 
 
 def detect_network(text: OptionText, pretrain: str | None) -> 'Detected | None':
@@ -20,7 +20,7 @@ def detect_network(text: OptionText, pretrain: str | None) -> 'Detected | None':
         return None
     if pretrain is None:
         raise MclirError(f'{text.path}: it has no network_g. Give it, or a checkpoint to detect it from (--pretrain).')
-    from mclir_basicsr.commands.enable.detect import detect  # torch takes seconds to start
+    from mclir_basicsr.archs.detect import detect  # torch takes seconds to start
 
     network = detect(Path(os.path.expanduser(pretrain)), '--pretrain', (_param_key(text), 'params'))  # noqa: PTH111
     scale = numbers(text, 'scale', get(text.root, 'scale'))

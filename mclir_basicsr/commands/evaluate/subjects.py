@@ -55,7 +55,7 @@ def find(place: Path, network: dict[str, Any] | None, scale: int | None) -> list
     if not place.is_file():
         raise MclirError(f'There is no checkpoint or experiment folder {place}.')
     if network is None or scale is None:
-        from mclir_basicsr.commands.enable.detect import detect
+        from mclir_basicsr.archs.detect import detect
 
         found = detect(place, 'evaluate', EMA_FIRST)
         return [Subject(place.stem, place, found.entry, found.network_g, found.scale)]

@@ -8,7 +8,7 @@ from basicsr.archs import build_network
 from recipe import example_input
 from safetensors.torch import save_file
 
-from mclir_basicsr.commands.enable.detect import _name_in_spandrel, detect
+from mclir_basicsr.archs.detect import _name_in_spandrel, detect
 from mclir_basicsr.errors import MclirError
 
 SWINIR = {'type': 'SwinIR', 'embed_dim': 8, 'mlp_ratio': 2.0, 'img_size': 16, 'window_size': 8}
