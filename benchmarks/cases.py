@@ -7,10 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import torch
+from basicsr.archs import build_network
 from basicsr.models import build_model
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -21,6 +23,7 @@ mclir_basicsr.register()
 logging.getLogger('basicsr').setLevel(logging.ERROR)
 
 NEGATIVES = 4
+CCR_NEGATIVES = 6
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,13 @@ SPN = {'spn_opt': {'weights': 'random'}, 'history': {'interval': [100, 200, 500,
 PLAIN = 'SRModel'
 
 
-def _spn(history: dict[str, Any] | None = None, **train: Any) -> dict[str, Any]:
-    return SPN | {'history': SPN['history'] | (history or {})} | train
+def _spn(history: dict[str, Any] | None = None, every: int = 1, **train: Any) -> dict[str, Any]:
+    blocks = {'spn_opt': SPN['spn_opt'] | {'every': every}, 'history': SPN['history'] | (history or {})}
+    return blocks | train
+
+
+def _contrast(**keys: Any) -> dict[str, Any]:
+    return {'contrast_opt': {'weights': 'random'} | keys}
 
 
 # What each setting adds to the train block; None is BasicSR's own model.
@@ -77,6 +85,11 @@ SETTINGS: dict[str, dict[str, Any] | None] = {
     PLAIN: None,
     'K=4': _spn(),
     'K=4 per_step 1': _spn({'per_step': 1}),
+    'K=4 every 4': _spn(every=4),
+    'K=4 every 4 per_step 1': _spn({'per_step': 1}, every=4),
+    'K=4 every 16': _spn(every=16),
+    'CR': _contrast(type='CRLoss'),
+    'CCR': _contrast(type='CCRLoss', negatives=CCR_NEGATIVES),  # as many files are written for it
     'K=4 precision bf16': _spn({'precision': 'bf16'}),
     'K=4 precision fp16': _spn({'precision': 'fp16'}),
     'K=4 amp bf16': _spn(amp='bf16'),
@@ -105,7 +118,18 @@ def options(case: Case, train: dict[str, Any] | None, model_type: str = 'History
 def make(case: Case, setting: str) -> Any:
     """A model of one of SETTINGS, ready for ``optimize_parameters``."""
     train = SETTINGS[setting]
-    return _fed(build_model(options(case, train, PLAIN if train is None else 'HistoryModel')), case)
+    with TemporaryDirectory() as folder:
+        if setting == 'CCR':
+            train = _contrast(type='CCRLoss', negatives=_checkpoints(case, Path(folder)))
+        return _fed(build_model(options(case, train, PLAIN if train is None else 'HistoryModel')), case)
+
+
+def _checkpoints(case: Case, folder: Path) -> list[str]:
+    """Networks like the one of the case, with weights of their own."""
+    files = [folder / f'{k}.pth' for k in range(CCR_NEGATIVES)]
+    for file in files:
+        torch.save({'params': build_network(case.network).state_dict()}, file)
+    return [str(file) for file in files]
 
 
 def make_other(case: Case, place: str, train: dict[str, Any]) -> Any:
@@ -163,9 +187,10 @@ def batch(case: Case) -> dict[str, Tensor]:
 
 
 def forward_flops(model: Any) -> tuple[int, int]:
-    """F and V: what one forward pass of the network and of the VGG part of a HistoryModel cost on the fed batch."""
+    """What one forward pass of the network and of the features of a HistoryModel's term cost on the fed batch."""
     with torch.no_grad(), FlopCounterMode(display=False) as network:
         output = model.net_g(model.lq)
-    with torch.no_grad(), FlopCounterMode(display=False) as vgg:
-        model.cri_spn.vgg(output)
-    return network.get_total_flops(), vgg.get_total_flops()
+    loss = model.contrast.loss if model.contrast is not None else model.cri_spn
+    with torch.no_grad(), FlopCounterMode(display=False) as features:
+        loss.features(output)
+    return network.get_total_flops(), features.get_total_flops()

@@ -10,7 +10,11 @@ The models of a network stand in one process and take turns, step by step, so th
 all alike; each network has a process of its own. The ratio is the median over rounds of a model's time to SRModel's in
 the same round. R* is what the arithmetic alone costs at equal precision: ``1 + K/3 + (2 + K) V / (3 F)`` plain steps,
 with F and V the floating-point operations of a forward pass of the network and of the VGG part
-(torch.utils.flop_counter) and K the negatives evaluated in a step; of another model class it is not known.
+(torch.utils.flop_counter) and K the negatives evaluated in a step; of another model class it is not known. With the
+term at every n-th step all but the 1 is divided by n, and the ratio is the median over cycles of n rounds of their
+mean. CR compares the output with gt and lq, CCR with J restored images more, each by a network like the trained
+one: ``1 + J/3 + (4 + J) W / (3 F)`` plain steps, W a forward pass of their VGG-19 part, through which the
+batch goes whole.
 
 Memory is the peak of one model alone. On a CPU: of all tensors, from before the model is built until after its second
 step. On a GPU: what torch's allocator holds (torch.cuda.max_memory_reserved) in the third and fourth step, so that what
@@ -103,7 +107,8 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
     case = CASES[network]
     builds: dict[str, Callable[[], Any]] = {name: partial(make, case, name) for name in settings}
     builds |= {place: partial(make_other, case, place, train) for place in others}
-    flops = forward_flops(make(replace(case, batch=1), 'K=4'))
+    one = replace(case, batch=1)
+    flops = (*forward_flops(make(one, 'K=4')), *(forward_flops(make(one, 'CR'))[1:] if 'CR' in str(settings) else (0,)))
 
     errors: dict[str, str] = {}
     memory = each(builds, peak_memory, errors)
@@ -121,31 +126,48 @@ def measure(network: str, settings: list[str], others: list[str], train: dict[st
         {'setting': name} | ({'error': errors[name]} if name in errors else figures(name, times, memory, flops))
         for name in builds
     ]
-    return {'machine': machine, 'F': flops[0] / 1e9, 'V': flops[1] / 1e9, 'rows': rows}
+    return {'machine': machine, 'F': flops[0] / 1e9, 'V': flops[1] / 1e9, 'W': flops[2] / 1e9, 'rows': rows}
 
 
 def figures(
-    name: str, times: dict[str, list[float]], memory: dict[str, tuple[float, float]], flops: tuple[int, int]
+    name: str, times: dict[str, list[float]], memory: dict[str, tuple[float, float]], flops: tuple[int, ...]
 ) -> dict[str, float | None]:
     """The columns of a model; None for what is not known, of another class or for lack of SRModel."""
-    (peak, copies), (f, v) = memory[name], flops
+    (peak, copies), mine = memory[name], times[name]
     known: dict[str, Any] = dict.fromkeys(COLUMNS)
-    known |= {'ms': 1e3 * statistics.median(times[name]), 'memory_mib': peak}
+    known |= {'ms': 1e3 * typical(mine, every(name)), 'memory_mib': peak}
     if PLAIN in times:
-        known['ratio'] = statistics.median(mine / plain for mine, plain in zip(times[name], times[PLAIN], strict=True))
+        known['ratio'] = typical([a / b for a, b in zip(mine, times[PLAIN], strict=True)], every(name))
     if name in SETTINGS:
-        k = negatives_per_step(name)
-        known |= {'limit': 1 + k / 3 + (2 + k) * v / (3 * f) if k else 1.0, 'copies_mib': copies}
+        known |= {'limit': least(name, flops), 'copies_mib': copies}
         if PLAIN in times:
             known['efficiency'] = known['limit'] / known['ratio']
             known['memory_ratio'] = (peak - copies) / memory[PLAIN][0]
     return known
 
 
-def negatives_per_step(setting: str) -> int:
-    """K of R*."""
-    train = SETTINGS[setting]
-    return 0 if train is None else train['history'].get('per_step', NEGATIVES)
+def typical(values: list[float], cycle: int) -> float:
+    """The median; of steps that differ within a cycle, the median over cycles of their means."""
+    cycles = [values[i : i + cycle] for i in range(0, len(values) - cycle + 1, cycle)]
+    return statistics.median(statistics.mean(each) for each in cycles or [values])
+
+
+def every(setting: str) -> int:
+    """At every which step the SPN term of a setting acts; 1 of another model class."""
+    train = SETTINGS.get(setting) or {}
+    return train.get('spn_opt', {}).get('every', 1)
+
+
+def least(setting: str, flops: tuple[int, ...]) -> float:
+    """R*; flops are F, V and W."""
+    (f, v, w), train = flops, SETTINGS[setting]
+    if train is None:
+        return 1.0
+    if 'contrast_opt' in train:
+        j = train['contrast_opt'].get('negatives', 0)
+        return 1 + j / 3 + (4 + j) * w / (3 * f)
+    k = train['history'].get('per_step', NEGATIVES)
+    return 1 + (k / 3 + (2 + k) * v / (3 * f)) / every(setting)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

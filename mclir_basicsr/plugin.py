@@ -44,16 +44,17 @@ def _look_up() -> list[_Entry]:
         )
     from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
+    from mclir_basicsr import losses
     from mclir_basicsr.archs.dehazeformer_arch import DehazeFormer
     from mclir_basicsr.archs.ffanet_arch import FFANet
     from mclir_basicsr.archs.idt_arch import IDT
     from mclir_basicsr.archs.nafnet_local_arch import NAFNetLocal
+    from mclir_basicsr.data.mixed_dataset import MixedDataset
     from mclir_basicsr.data.pairs_dataset import PairsFileDataset
-    from mclir_basicsr.losses import CCRLoss, CRLoss, PSNRLoss, SPNLoss, SSIMLoss
     from mclir_basicsr.metrics.perceptual import calculate_dists, calculate_lpips
     from mclir_basicsr.models.history_model import HistoryModel
 
-    core: list[_Entry] = [(LOSS_REGISTRY, SPNLoss), (MODEL_REGISTRY, HistoryModel)]
+    core: list[_Entry] = [(LOSS_REGISTRY, losses.SPNLoss), (MODEL_REGISTRY, HistoryModel)]
     for registry, kind in core:
         holder = registry._obj_map.get(kind.__name__, kind)
         if holder.__module__ != kind.__module__:
@@ -64,7 +65,7 @@ def _look_up() -> list[_Entry]:
     return [
         *core,
         *((ARCH_REGISTRY, network) for network in (FFANet, DehazeFormer, IDT, NAFNetLocal)),
-        *((LOSS_REGISTRY, loss) for loss in (CRLoss, CCRLoss, PSNRLoss, SSIMLoss)),
-        (DATASET_REGISTRY, PairsFileDataset),
+        *((LOSS_REGISTRY, getattr(losses, name)) for name in losses.__all__ if name != 'SPNLoss'),
+        *((DATASET_REGISTRY, data) for data in (MixedDataset, PairsFileDataset)),
         *((METRIC_REGISTRY, metric) for metric in (calculate_lpips, calculate_dists)),
     ]

@@ -8,9 +8,9 @@ from torch import nn
 from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.files.paths import expand
-from mclir_basicsr.files.weights import check_fit, read_weights
+from mclir_basicsr.files.weights import EMA_FIRST, EMA_TAKEN, check_fit, entries_asked, read_weights
 from mclir_basicsr.inference import size_faults
-from mclir_basicsr.run.resume import load_resume_state
+from mclir_basicsr.run.resume import is_ours, load_resume_state
 
 
 def network(opt: dict[str, Any]) -> list[str]:
@@ -24,14 +24,18 @@ def network(opt: dict[str, Any]) -> list[str]:
     except Exception as error:  # whatever a network raises on its arguments
         raise MclirError(f'network_g: {opt["network_g"]["type"]} cannot be built: {error}') from error
     count = sum(p.numel() for p in net.parameters())
-    notes = [f'network_g: {opt["network_g"]["type"]}, {count / 1e6:.2f} M parameters.']
+    origin = " (spandrel's)" if type(net).__module__.startswith('spandrel.') else ''
+    notes = [f'network_g: {opt["network_g"]["type"]}{origin}, {count / 1e6:.2f} M parameters.']
     path = opt['path'].get('pretrain_network_g')
     if path:
         file = expand('path.pretrain_network_g', path)
-        weights = read_weights(file, 'path.pretrain_network_g', (opt['path'].get('param_key_g', 'params'), 'params'))
+        asked = entries_asked(opt['path'] if is_ours(opt) else {'param_key_g': 'params'} | opt['path'])
+        weights = read_weights(file, 'path.pretrain_network_g', asked)
         strict = opt['path'].get('strict_load_g', True)
         fault = check_fit(net, weights.state_dict, f'path.pretrain_network_g: {file}', strict=strict)
         notes.append(f'path.pretrain_network_g: {file}' + (f' fits in part: {fault}.' if fault else ' fits.'))
+        if asked[0] == weights.entry == EMA_FIRST[0] and 'param_key_g' not in opt['path']:
+            notes.append(f'path.param_key_g is not given: {EMA_TAKEN}')
     _check_sizes(net, opt)
     check_scale(net, opt)
     return notes
@@ -40,10 +44,11 @@ def network(opt: dict[str, Any]) -> list[str]:
 def _check_sizes(net: nn.Module, opt: dict[str, Any]) -> None:
     """Compare the sides of tiles and training patches with those that the network takes."""
     sides = {'tile': at(opt, 'val.tile.size'), 'pad_multiple': at(opt, 'val.pad_multiple')}
-    gt_size, scale = at(opt, 'datasets.train.gt_size'), opt.get('scale', 1)
-    if isinstance(gt_size, int) and isinstance(scale, int) and scale > 0:
-        sides['patch'] = gt_size // scale
     faults = size_faults(net, **{name: side for name, side in sides.items() if isinstance(side, int) and side > 0})
+    scale, grown = opt.get('scale', 1), at(opt, 'datasets.train.gt_sizes')
+    for gt_size in dict.fromkeys(grown if isinstance(grown, list) else [at(opt, 'datasets.train.gt_size')]):
+        if isinstance(gt_size, int) and isinstance(scale, int) and 0 < scale <= gt_size:
+            faults += size_faults(net, patch=gt_size // scale)
     if faults:
         raise FaultsError(faults)
 

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses.features import VGGFeatures
 from mclir_basicsr.options import read_options
+from mclir_basicsr.options.bases import base_class
 from mclir_basicsr.options.faults import is_number_in_text, shown
 from mclir_basicsr.options.known import unread_keys
 from mclir_basicsr.options.texts import text_faults
@@ -90,6 +91,8 @@ def at(opt: Any, path: str) -> Any:
 
 def keys(opt: dict[str, Any], *, training: bool = True) -> list[str]:
     """Every key, the values of ours, and, for a training, the VGG of the SPN term where a file holds it."""
+    from mclir_basicsr.models import bases
+
     if opt['model_type'] != 'HistoryModel':
         faults, notes = unread_keys(opt, ours=False)
         if faults := [*faults, *text_faults(opt)]:
@@ -99,6 +102,8 @@ def keys(opt: dict[str, Any], *, training: bool = True) -> list[str]:
         own, warnings = read_options(opt)
     except MclirError as error:
         raise FaultsError(str(error).split('\n  ')[1:]) from error
+    if base_class(own.base_model) is not None and (faults := list(bases.faults(bases.find(own.base_model), own))):
+        raise FaultsError(faults)
     spn = own.train.spn_opt
     if training and spn is not None and spn.weights not in ('imagenet', 'random'):
         try:

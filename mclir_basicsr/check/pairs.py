@@ -7,10 +7,13 @@ from typing import Any
 
 from mclir_basicsr.check.metrics import metrics_of, small, without_gt
 from mclir_basicsr.data.meta_info import META_INFO, read_meta_info
+from mclir_basicsr.data.mixed_dataset import part_options
+from mclir_basicsr.data.progressive import read_stages
 from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
 from mclir_basicsr.files.paths import expand
 from mclir_basicsr.prepare.header import read_header
 from mclir_basicsr.prepare.turned import APART, files_lie_apart
+from mclir_basicsr.run.resume import is_ours
 
 _SHOWN = 5  # faulty pairs named of each data set
 MOST = 20_000  # pairs compared: on a network disk a header takes milliseconds, while the other ranks wait
@@ -35,6 +38,39 @@ def check_data_set(opt: dict[str, Any], phase: str) -> list[str]:
     """
     where, block = f'datasets.{phase}', opt['datasets'][phase]
     block |= {'phase': phase.split('_')[0]} | ({'scale': opt['scale']} if 'scale' in opt else {})
+    if block.get('type') == 'MixedDataset':
+        return [*_mixed(opt, phase, where, block), *_stages(opt, phase, block)]
+    try:
+        return [*_check_block(opt, phase, where, block), *_stages(opt, phase, block)]
+    except UnknownNameError:  # names tells
+        return []
+
+
+def _mixed(opt: Mapping[str, Any], phase: str, where: str, block: dict[str, Any]) -> list[str]:
+    """Each part of a mixed data set, and the whole."""
+    from basicsr.data import build_dataset
+
+    faults, notes = [], []
+    try:
+        parts = part_options(block)
+    except MclirError as error:
+        raise MclirError(f'{where}: {error}') from error
+    for name, part in parts.items():
+        try:
+            notes += _check_block(opt, phase, f'{where}.parts.{name}', part)
+        except FaultsError as error:
+            faults += error.lines
+        except UnknownNameError as error:
+            faults.append(f'{where}.parts.{name}: {error}')
+        except MclirError as error:
+            faults.append(str(error))
+    if faults:
+        raise FaultsError(faults)
+    mixed = build_dataset(deepcopy(block))
+    return [*notes, f'{where}: {len(mixed)} samples an epoch: {mixed.told()}.']
+
+
+def _check_block(opt: Mapping[str, Any], phase: str, where: str, block: dict[str, Any]) -> list[str]:
     for key in ('dataroot_gt', 'dataroot_lq'):
         if block.get(key) is not None:
             block[key] = str(expand(f'{where}.{key}', block[key]))
@@ -42,12 +78,10 @@ def check_data_set(opt: dict[str, Any], phase: str) -> list[str]:
                 raise MclirError(f'{where}.{key}: there is no {block[key]}.')
     try:
         return _images(opt, phase, where, block)
-    except UnknownNameError:  # names tells
-        return []
+    except (UnknownNameError, FaultsError):
+        raise
     except KeyError as error:
         raise MclirError(f'{where}: {error} is missing or unknown.') from error
-    except FaultsError:
-        raise
     except Exception as error:  # whatever a data set raises on what it reads
         raise MclirError(f'{where}: {error}') from error
 
@@ -75,6 +109,16 @@ def _images(opt: Mapping[str, Any], phase: str, where: str, block: dict[str, Any
         f' The sizes of {len(compared)} of them, evenly spread, were compared.' if len(compared) < len(paths) else ''
     )
     return [f'{where}: {len(data)} {"pairs" if are_pairs else "samples"}.{of_many}']
+
+
+def _stages(opt: Mapping[str, Any], phase: str, block: Mapping[str, Any]) -> list[str]:
+    """The stages of progressive learning, which only the training of ours has."""
+    stages = read_stages(block, block.get('scale', 1)) if phase == 'train' and is_ours(dict(opt)) else None
+    if stages is None:
+        return []
+    late = stages.late(int(opt['train']['total_iter']))
+    unmet = f' Those of {", ".join(map(str, late))} begin behind total_iter.' if late else ''
+    return [f'datasets.train: {stages}.{unmet}']
 
 
 def _paths(data: Any) -> tuple[list[tuple[str, str | None]], bool]:

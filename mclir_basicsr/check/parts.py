@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +12,63 @@ import torch
 from torch import nn
 
 from mclir_basicsr.check.option_file import at
-from mclir_basicsr.errors import FaultsError, MclirError, UnknownNameError
+from mclir_basicsr.errors import FaultsError, MclirError
+from mclir_basicsr.losses import perceptual_networks
 from mclir_basicsr.losses.features import check_layers
+from mclir_basicsr.options.losses import LOSS_KEYS, LossOptions
 from mclir_basicsr.stand_in import stand_in
 
 
 def losses(opt: dict[str, Any]) -> list[str]:
-    """Make the losses of BasicSR and of ours, without the VGG of a perceptual loss, which may be a download."""
+    """Make the losses of BasicSR and of ours, without the networks of perceptual ones, which may be downloads."""
     from basicsr.losses import basic_loss
 
     train, faults = opt['train'], []
-    is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel')
+    is_sr = opt['model_type'] in ('HistoryModel', 'SRModel', 'SwinIRModel') and not train.get('gan_opt')
     if is_sr and not (train.get('pixel_opt') or train.get('perceptual_opt')):
         faults.append('train has no reconstruction loss: give pixel_opt, perceptual_opt or both.')
-    with stand_in(basic_loss, 'VGGFeatureExtractor', _vgg_without_weights):
-        for key, block in train.items():
-            if key.endswith('_opt') and key not in ('spn_opt', 'contrast_opt'):
-                try:
-                    if isinstance(block, Mapping) and 'type' in block:
-                        _make_loss(**block)
-                    elif block and key in ('pixel_opt', 'perceptual_opt'):
-                        faults.append(f'train.{key} must be a block of keys with a type, but it is {block!r}.')
-                except UnknownNameError as error:
-                    faults.append(f'train.{key}: {error}')
-                except Exception as error:  # whatever a loss raises on its arguments
-                    faults.append(f'train.{key}: {block["type"]} cannot be used so: {error}')
+    with ExitStack() as stands:
+        stands.enter_context(stand_in(basic_loss, 'VGGFeatureExtractor', _vgg_without_weights))
+        for network in ('lpips_network', 'dists_network'):
+            stands.enter_context(stand_in(perceptual_networks, network, lambda *_: nn.Module()))
+        for path, block in _loss_blocks(opt):
+            try:
+                if isinstance(block, Mapping) and isinstance(block.get('type'), str):
+                    _make_loss(path, block)
+                elif block and path in ('train.pixel_opt', 'train.perceptual_opt'):
+                    faults.append(f'{path} must be a block of keys with a type, but it is {block!r}.')
+            except MclirError as error:
+                faults.append(str(error))
+            except Exception as error:  # whatever a loss raises on its arguments
+                faults.append(f'{path}: {block["type"]} cannot be used so: {error}')
     if faults:
         raise FaultsError(faults)
     return []
 
 
-def _make_loss(type: Any, **arguments: Any) -> None:  # noqa: A002  the key of the option file
-    from basicsr.utils.registry import LOSS_REGISTRY
+def _loss_blocks(opt: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The losses of a training, with their paths."""
+    train = opt['train']
+    own = ('spn_opt', 'contrast_opt')  # whose structs say all
+    yield from ((f'train.{key}', block) for key, block in train.items() if key.endswith('_opt') and key not in own)
+    if opt['model_type'] == 'HistoryModel' and isinstance(train.get('losses'), list):  # keys tells of others
+        yield from ((f'train.losses.{i}', block) for i, block in enumerate(train['losses']))
 
-    kind = LOSS_REGISTRY.get(str(type))
-    inspect.signature(kind).bind(**arguments)
-    if kind.__module__.partition('.')[0] in ('basicsr', 'mclir_basicsr'):  # one of the user's may need a GPU
-        kind(**arguments)
+
+def _make_loss(path: str, block: Mapping[str, Any]) -> None:
+    from mclir_basicsr.models.loss_terms import check_arguments, loss_class, make_term, takes_gt
+
+    options = LossOptions.model_validate(block)
+    kind, is_term = loss_class(path, options.type), path.split('.')[1] in LOSS_KEYS
+    if is_term:
+        takes_gt(path, kind)
+    check_arguments(path, kind, options.arguments())
+    if str(kind.__module__).partition('.')[0] not in ('basicsr', 'mclir_basicsr'):  # one of the user's may need a GPU
+        return
+    if is_term:
+        make_term(path, options.type, options)
+    else:
+        kind(**options.arguments())
 
 
 def _vgg_without_weights(layer_name_list: Sequence[str], vgg_type: str, **_: Any) -> nn.Module:
@@ -64,6 +85,8 @@ def names(opt: dict[str, Any]) -> list[str]:
     asked: list[tuple[str, Any, Any, Mapping[str, Any] | None]] = [
         ('model_type', MODEL_REGISTRY, opt['model_type'], None)
     ]
+    if opt.get('base_model') is not None:
+        asked.append(('base_model', MODEL_REGISTRY, opt['base_model'], None))
     for phase, block in opt['datasets'].items():
         asked.append((f'datasets.{phase}', DATASET_REGISTRY, block.get('type'), None))
     for key, block in (at(opt, 'val.metrics') or {}).items():

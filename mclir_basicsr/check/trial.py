@@ -15,9 +15,9 @@ import torch
 from mclir_basicsr.check.trial_training import first_batch, shapes, train
 from mclir_basicsr.check.trial_validation import sentence, validate
 from mclir_basicsr.errors import FaultsError, MclirError
-from mclir_basicsr.losses.features import imagenet_file
 from mclir_basicsr.losses.spn_weight import judge
 
+_OF_NET_D = {'net_d_iters': 1, 'net_d_init_iters': 0}  # with which every iteration trains net_g
 _SECONDS = 30.0  # behind which no val set but the first is begun
 
 
@@ -25,9 +25,9 @@ def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str
     """Train one batch of at most two samples, and restore and measure one image of each val set.
 
     The model is that of the run, on its device; on a CPU the batch is cut to what takes seconds. Of ``train.compile``
-    the compiler alone is tried; ``accumulate``, ``history.start_iter`` and ``spn_opt.every`` are left out, so that the
-    batch meets all terms. ImageNet weights that the run needs are fetched; nothing else is written. Random generators
-    move: call it within ``untouched``.
+    the compiler alone is tried; ``accumulate``, ``history.start_iter``, ``spn_opt.every`` and iterations of a
+    discriminator alone are left out, so that the batch meets all terms. ImageNet weights that the run needs are
+    fetched; nothing else is written. Random generators move: call it within ``untouched``.
 
     Args:
         opt: An option file without other faults, its data sets completed as BasicSR's parser does.
@@ -68,6 +68,7 @@ def as_run(opt: Mapping[str, Any], experiment: Path, on_gpu: bool) -> dict[str, 
             options['path'][key] = str(Path(value).expanduser())
     if opt['model_type'] == 'HistoryModel':
         options['train'] |= {'accumulate': 1, 'compile': False}
+        options['train'] |= {key: value for key, value in _OF_NET_D.items() if key in options['train']}
         if options['train'].get('history'):
             options['train']['history']['start_iter'] = 0
         if options['train'].get('spn_opt'):
@@ -122,11 +123,9 @@ def build(options: dict[str, Any]) -> Any:
     except Exception as error:  # whatever a model of the user's raises
         perceptual = options['train'].get('perceptual_opt')
         if isinstance(error, OSError) and perceptual:  # urllib's
-            vgg = perceptual.get('vgg_type', 'vgg19')
-            raise MclirError(
-                f'train.perceptual_opt: the weights of {vgg} are not at {imagenet_file(vgg)} and could not be '
-                f'downloaded ({error}). Fetch them on a machine with a network and put them there.'
-            ) from error
+            from mclir_basicsr.models.loss_terms import missing_vgg
+
+            raise missing_vgg('train.perceptual_opt', perceptual.get('vgg_type', 'vgg19'), error) from error
         raise MclirError(f'model_type: {options["model_type"]} cannot be built: {sentence(error)}') from error
 
 

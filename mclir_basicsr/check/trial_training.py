@@ -11,6 +11,7 @@ from mclir_basicsr.check.trial_validation import sentence
 from mclir_basicsr.errors import MclirError
 
 BATCH = 2  # samples; batch norm needs more than one
+_OF_BASICSR = {'pixel': 'cri_pix', 'perceptual': 'cri_perceptual'}
 _PATCH = 64  # side of lq of the one sample that a CPU is given first
 
 
@@ -49,8 +50,10 @@ def _takes_pairs(model: Any) -> bool:
     from basicsr.models.sr_model import SRModel
 
     from mclir_basicsr.models.history_model import HistoryModel
+    from mclir_basicsr.options.bases import base_class
 
-    return type(model).feed_data in (SRModel.feed_data, HistoryModel.feed_data)
+    kind = base_class(model.base_name) if isinstance(model, HistoryModel) else type(model)
+    return kind.feed_data is SRModel.feed_data  # type: ignore[union-attr]
 
 
 def train(model: Any, batch: dict[str, Any]) -> dict[str, Any]:
@@ -138,12 +141,14 @@ def _network(model: Any, batch: dict[str, Any]) -> None:
 
 def _compare(model: Any, output: Any, batch: dict[str, Any]) -> None:
     """Make sure that the network makes an image as large as gt of lq."""
+    from mclir_basicsr.models.outputs import described
+
     lq, gt, kind = batch['lq'], batch['gt'], model.opt['network_g']['type']
     if not isinstance(output, Tensor):
-        what = f'{type(output).__name__} of {len(output)}' if hasattr(output, '__len__') else type(output).__name__
         raise MclirError(
-            f'network_g: {kind} makes a {what} of {_given(model, lq)}, but {model.opt["model_type"]} compares one '
-            'image with gt: let its forward return the restored image alone.'
+            f'network_g: {kind} makes {described(output)} of {_given(model, lq)}, but {model.opt["model_type"]} '
+            'compares one image with gt: let its forward return the restored image alone, or name it by the key '
+            'output of a HistoryModel: its place in the list (-1 for the last) or its key.'
         )
     if output.shape != gt.shape:
         raise MclirError(
@@ -155,14 +160,16 @@ def _compare(model: Any, output: Any, batch: dict[str, Any]) -> None:
 @torch.no_grad()
 def _culprit(model: Any) -> str:
     """The loss that fails on what the network made, where it is one."""
-    for key, name in (('pixel_opt', 'cri_pix'), ('perceptual_opt', 'cri_perceptual')):
-        loss = getattr(model, name, None)
-        if loss is None or not hasattr(model, 'output'):
-            continue
+    if not hasattr(model, 'output'):
+        return ''
+    losses = {f'train.{key}_opt': getattr(model, name, None) for key, name in _OF_BASICSR.items()}
+    tried = [(path, loss, loss) for path, loss in losses.items() if loss is not None]
+    tried += [(term.path, term.loss, term.values) for term in getattr(model, 'terms', ())]
+    for path, loss, compare in tried:
         try:
-            loss(model.output, model.gt)
+            compare(model.output, model.gt)
         except Exception as error:  # whatever a loss raises
-            return f' in train.{key}, {type(loss).__name__}: {sentence(error)}'
+            return f' in {path}, {type(loss).__name__}: {sentence(error)}'
     return ''
 
 

@@ -10,6 +10,7 @@ from mclir_basicsr.check.metrics import metrics_of, small
 from mclir_basicsr.errors import FaultsError, MclirError
 
 _SIDE = 64  # of lq, to which a larger image is cut unless a metric needs more
+_FRAMES = 10  # of a video that is restored whole
 
 
 def validate(model: Any, phase: str) -> str:
@@ -36,10 +37,10 @@ def validate(model: Any, phase: str) -> str:
         data = _first(model, phase)
     except Exception as error:  # whatever a data set raises
         raise FaultsError([f'{where}: its first image cannot be had: {sentence(error)}']) from error
-    image = f'{Path(str(data["lq_path"][0])).name} of {where}'
+    image = f'{Path(str(data["lq_path"][0])).name if "lq_path" in data else data["folder"][0]} of {where}'
     try:
         if isinstance(model, ValidationModel):
-            ((_, values),) = model._validate_images([data], model.opt['datasets'][phase], 0, save_img=False)  # type: ignore[arg-type]
+            ((_, values), *_), *_ = model._validate_images([data], model.opt['datasets'][phase], 0, save_img=False)  # type: ignore[arg-type]
         else:
             values = _measured(model, data)
     except MclirError as error:
@@ -73,6 +74,8 @@ def _first(model: Any, phase: str) -> dict[str, Any]:
         small(block, min(side, height) * scale, min(side, width) * scale) for block in metrics
     ):
         side *= 2
+    if 'gt' in data and data['gt'].dim() == 5:  # a whole video
+        data |= {key: data[key][:, :_FRAMES] for key in ('lq', 'gt')}
     data['lq'] = data['lq'][..., :side, :side]
     if 'gt' in data:
         data['gt'] = data['gt'][..., : side * scale, : side * scale]

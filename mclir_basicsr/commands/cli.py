@@ -8,7 +8,9 @@ from pathlib import Path
 
 from mclir_basicsr import __version__
 from mclir_basicsr.commands import (
+    enable_arguments,
     evaluate_arguments,
+    import_flag,
     pipeline_flags,
     prepare_arguments,
     restore_arguments,
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _pipeline(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = options.run
+        _import(getattr(options, 'imports', []))
         return run(options)
     except (MclirError, OSError) as error:
         return _fail(error)
@@ -72,30 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument('-opt', type=Path, required=True, metavar='FILE', help='option file')
     check.add_argument('--fast', action='store_true', help='leave out the trial of one batch and one image')
+    import_flag.add_to(check)
     check.set_defaults(run=_check)
 
-    enable = commands.add_parser('enable', help='turn a BasicSR option file into an SPN retraining')
-    enable.add_argument('source', type=Path, metavar='FILE', help='option file of BasicSR or of the MCLIR reference')
-    enable.add_argument('-o', '--output', type=Path, required=True, metavar='OUT', help='option file to write')
-    enable.add_argument(
-        '--pretrain', metavar='CKPT', help='checkpoint to retrain; it tells the network where FILE has no network_g'
-    )
-    enable.add_argument('--negatives', type=int, metavar='K', help='number of negative models (default: 4)')
-    weight = enable.add_mutually_exclusive_group()
-    weight.add_argument('--loss-weight', type=float, metavar='L', help='weight (lambda) of the SPN term')
-    weight.add_argument(
-        '--ratio',
-        type=float,
-        metavar='R',
-        help='spn_ratio that the weight is measured for (default: 0.02; where checkpoint, data or VGG weights are not '
-        'at hand, 1e-3 for L1 and Charbonnier, else a balance)',
-    )
-    enable.add_argument(
-        '--vgg-weights', metavar='W', help='imagenet (default), oxford, random, or a torchvision vgg state dict'
-    )
-    _add_force(enable, 'replace OUT where it exists')
-    enable.set_defaults(run=_enable)
-
+    enable_arguments.add_parser(commands).set_defaults(run=_enable)
     prepare_arguments.add_parser(commands).set_defaults(run=_prepare)
 
     verify = commands.add_parser('verify', help='read every image that prepare wrote, and name each that is damaged')
@@ -141,13 +124,14 @@ def _add_force(command: argparse.ArgumentParser, what: str) -> None:
 
 def _pipeline(name: str, flags: list[str]) -> int:
     """Run BasicSR's train or test pipeline; ``--root DIR``: its experiments or results go there."""
-    flags, root, fast = pipeline_flags.own_flags(flags)
+    flags, root, fast, imports = pipeline_flags.own_flags(flags)
     if fast and name == 'test':
         raise MclirError('--fast is for train; test tries nothing out that it could leave out.')
     opt = pipeline_flags.option_file(flags)
     from mclir_basicsr.plugin import register
 
     register()
+    _import(imports)
     if opt is not None and pipeline_flags.is_first_rank():
         from mclir_basicsr.check import start
         from mclir_basicsr.check.preflight import check, check_test
@@ -171,6 +155,13 @@ def _pipeline(name: str, flags: list[str]) -> int:
     return 0
 
 
+def _import(names: Sequence[str]) -> None:
+    if names:
+        from mclir_basicsr.imports import import_all
+
+        _say(*import_all(names))
+
+
 def _check(options: argparse.Namespace) -> int:
     from mclir_basicsr.options import parse_file
     from mclir_basicsr.plugin import register
@@ -184,19 +175,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _enable(options: argparse.Namespace) -> int:
-    from mclir_basicsr.commands.enable.enable import enable
-
-    notes = enable(
-        options.source,
-        options.output,
-        pretrain=options.pretrain,
-        negatives=options.negatives,
-        loss_weight=options.loss_weight,
-        ratio=options.ratio,
-        vgg_weights=options.vgg_weights,
-        force=options.force,
-    )
-    _say(*notes)
+    _say(*enable_arguments.run(options))
     return 0
 
 

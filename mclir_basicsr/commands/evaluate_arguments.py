@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from mclir_basicsr.commands import import_flag
 from mclir_basicsr.commands.replacing import refuse_to_replace
 
 
@@ -20,6 +21,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     evaluate.add_argument('--lq', type=Path, metavar='DIR', help='folder of the inputs')
     evaluate.add_argument('-o', '--output', type=Path, metavar='JSON', help='file for the figures of each image')
     evaluate.add_argument('--force', action='store_true', help='replace JSON where it exists')
+    import_flag.add_to(evaluate)
     return evaluate
 
 

@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mclir_basicsr.commands import import_flag
 from mclir_basicsr.errors import MclirError
 
 _LAUNCHERS = {'pytorch': ('torchrun', 'RANK'), 'slurm': ('srun', 'SLURM_PROCID')}  # started by, which sets
 
 
-def own_flags(flags: list[str]) -> tuple[list[str], Path, bool]:
-    """BasicSR's flags, the folder in which it is to make ``experiments`` and ``results``, and whether not to try."""
+def own_flags(flags: list[str]) -> tuple[list[str], Path, bool, list[str]]:
+    """BasicSR's flags, the folder for ``experiments`` and ``results``, whether not to try, and what to import."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument('--root', type=Path, default=Path())
     parser.add_argument('--fast', action='store_true')
+    import_flag.add_to(parser)
     own, theirs = parser.parse_known_args(flags)
     if not own.root.is_dir():
         raise MclirError(f'--root {own.root} is no folder.')
-    return theirs, own.root.absolute(), own.fast
+    return theirs, own.root.absolute(), own.fast, own.imports
 
 
 def refuse_training_file(opt: Mapping[str, Any]) -> None:

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from mclir_basicsr.commands import import_flag
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the command to those of argparse; returns its parser."""
@@ -22,7 +24,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     restore.add_argument('--self-ensemble', action='store_true', help='mean over the eight flips and transposes')
     restore.add_argument('--suffix', default='', metavar='S', help='put S behind the name of each result')
+    import_flag.add_to(restore)
     restore.add_argument('--force', action='store_true', help='replace results of other settings or other origin')
+    import_flag.add_to(restore)
     return restore
 
 

@@ -45,6 +45,7 @@ def study(
     jobs: int | None = None,
     time_ratio: float | None = None,
     slurm: Sequence[str] | None = None,
+    imports: Sequence[str] = (),
 ) -> str:
     """Train every arm with every seed, and compare them.
 
@@ -58,6 +59,7 @@ def study(
         time_ratio: Of every arm with ``as_long_as``, in place of measuring it.
         slurm: Each run becomes a job of SLURM with these parameters, see :func:`mclir_basicsr.study.slurm.places`;
             None to run here.
+        imports: Files and modules of the user's own that every run imports first (``--import``).
 
     Returns:
         Means and verdicts, for the terminal.
@@ -74,7 +76,7 @@ def study(
         raise MclirError(f'--jobs must be at least 1, but is {jobs}.')
     if slurm is not None:
         slurm_places.check(slurm)
-    folder = Folder(out, define(option_file, arms), time_ratio)
+    folder = Folder(out, define(option_file, arms, imports), time_ratio)
     if slurm is not None and (unmeasured := folder.unmeasured()):
         raise MclirError(
             f'--slurm: how much longer {", ".join(unmeasured)} trains cannot be measured here, since the runs will be '

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from mclir_basicsr.commands import import_flag
 from mclir_basicsr.errors import MclirError
 
 
@@ -44,6 +45,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     study.add_argument(
         '--time-ratio', type=float, metavar='R', help='steps of plain_time for one of spn (default: measured)'
     )
+    import_flag.add_to(study)
     return study
 
 
@@ -78,4 +80,5 @@ def run(options: argparse.Namespace) -> str:
         jobs=options.jobs,
         time_ratio=options.time_ratio,
         slurm=options.slurm,
+        imports=options.imports,
     )

@@ -9,6 +9,7 @@ from mclir_basicsr.compat.repair import Repair
 from mclir_basicsr.errors import UnknownNameError, did_you_mean
 
 logger = logging.getLogger('basicsr')
+_told: set[str] = set()  # names of networks
 
 
 def registry_message(original: Callable[..., Any], self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -21,6 +22,7 @@ def registry_message(original: Callable[..., Any], self: Any, name: str, *args: 
 
         found = find_architecture(name)
         if found is not None:
+            _tell_of_spandrel(name)
             return found
         if name == 'auto':
             raise UnknownNameError(
@@ -33,6 +35,15 @@ def registry_message(original: Callable[..., Any], self: Any, name: str, *args: 
         + (question or f'it holds {", ".join(sorted(self.keys()))}.')
         + f' (The plugin mclir_basicsr is {_loaded()}.)'
     )
+
+
+def _tell_of_spandrel(name: str) -> None:
+    """Tell once, in the log of a run, that a network is spandrel's: one that was not imported may be meant."""
+    if name not in _told and logger.isEnabledFor(logging.INFO):
+        _told.add(name)
+        logger.info(
+            "network %s: spandrel's; no network of that name is registered (--import takes one of yours).", name
+        )
 
 
 def registry_yields(original: Callable[..., None], self: Any, name: str, obj: Any, *args: Any, **kwargs: Any) -> None:

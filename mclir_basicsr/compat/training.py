@@ -102,6 +102,11 @@ def unwritable_name(original: Callable[..., Any], image: Any, file_path: str, *a
     return write(image, file_path, *args, **kwargs)
 
 
+def blur(original: Callable[..., Any], img: Any, *args: Any, **kwargs: Any) -> Any:
+    """RealESRNetModel blurs no image on a CPU that JPEG compression gave another memory layout, which padding keeps."""
+    return original(img.contiguous(), *args, **kwargs)
+
+
 REPAIRS = (
     Repair('basicsr.utils.options', 'parse_options', launch_option, _knows_one_spelling),
     Repair('basicsr.utils.options', 'parse_options', script),
@@ -110,4 +115,5 @@ REPAIRS = (
     Repair('basicsr.data', 'build_dataloader', resumed_data),
     Repair('basicsr.data.paired_image_dataset:PairedImageDataset', '__getitem__', unreadable_pair),
     Repair('basicsr.utils.img_util', 'imwrite', unwritable_name),
+    Repair('basicsr.utils.img_process_util', 'filter2D', blur),
 )

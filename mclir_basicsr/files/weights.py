@@ -13,6 +13,13 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
 
 StateDict = dict[str, Tensor]
+EMA_FIRST = (
+    'params_ema',
+    'params',
+    None,
+)  # the entries that validation measures: averaged weights where there are some
+
+EMA_TAKEN = 'the averaged weights (EMA) of the checkpoint, params_ema, are taken, as validation does.'
 
 _FOREIGN = re.compile(r'GLOBAL (\S+) was not an allowed global')
 _BLOCKED = re.compile(r'GLOBAL (\S+) whose module \S+ is blocked')
@@ -77,6 +84,19 @@ def read_weights(path: Path, what: str, prefer: Sequence[str | None] = ('params'
             'Set path.param_key_g to the right one.'
         )
     return Weights({name.removeprefix('module.'): value for name, value in found[entry].items()}, entry)
+
+
+def entries_asked(path: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """The entries of a checkpoint to take, the first that is there, for :func:`read_weights`.
+
+    Args:
+        path: The block ``path`` of the option file of a HistoryModel. Its ``param_key_g`` comes first; without one, the
+            weights are those that validation would measure.
+
+    >>> entries_asked({'param_key_g': 'model'}), entries_asked({})
+    (('model', 'params'), ('params_ema', 'params', None))
+    """
+    return (path['param_key_g'], 'params') if 'param_key_g' in path else EMA_FIRST
 
 
 def misfit(net: nn.Module, weights: Mapping[str, Tensor]) -> str:

@@ -65,7 +65,37 @@ def check_layers(vgg_type: str, names: Iterable[str], weights: str = 'imagenet')
     return valid
 
 
-class VGGFeatures(nn.Module):
+class FrozenFeatures(nn.Module):
+    """A network whose maps compare images: frozen, always in eval mode.
+
+    Args:
+        use_input_norm: Normalise RGB in [0, 1] with the ImageNet statistics first.
+        range_norm: Map input from [-1, 1] to [0, 1] first.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, use_input_norm: bool = True, range_norm: bool = False) -> None:
+        super().__init__()
+        self.use_input_norm = use_input_norm
+        self.range_norm = range_norm
+        self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> 'FrozenFeatures':
+        """Stay in eval mode: batch statistics of restored images must never reach it."""
+        return super().train(False)
+
+    def prepared(self, image: Tensor) -> Tensor:
+        """Image (N, 3 or 1, H, W) as the network takes it, of three channels."""
+        x = (image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image).to(self.mean.dtype)
+        if self.range_norm:
+            x = (x + 1) / 2
+        return (x - self.mean) / self.std if self.use_input_norm else x
+
+
+class VGGFeatures(FrozenFeatures):
     """Features of a torchvision VGG at chosen layers: frozen, always in eval mode, cut after the last one used.
 
     Args:
@@ -86,9 +116,6 @@ class VGGFeatures(nn.Module):
     {'relu1_2': (1, 64, 16, 16), 'pool1': (1, 64, 8, 8)}
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         layers: Iterable[str],
@@ -98,10 +125,8 @@ class VGGFeatures(nn.Module):
         weights: str = 'imagenet',
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(use_input_norm, range_norm)
         self.layers = frozenset(layers)
-        self.use_input_norm = use_input_norm
-        self.range_norm = range_norm
         parts = check_layers(vgg_type, self.layers, weights)
         names = list(parts)
         names = names[: max(names.index(name) for name in self.layers) + 1]
@@ -112,21 +137,11 @@ class VGGFeatures(nn.Module):
                 layer.inplace = previous not in self.layers  # relu must not overwrite an output that is asked for
             self.net.add_module(name, layer)
             previous = name
-        self.register_buffer('mean', torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> 'VGGFeatures':
-        """Stay in eval mode: batch statistics of restored images must never reach a vgg_bn."""
-        return super().train(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Features of image (N, 3 or 1, H, W) in [0, 1] by layer name; one channel is repeated to three."""
-        x = (image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image).to(self.mean.dtype)
-        if self.range_norm:
-            x = (x + 1) / 2
-        if self.use_input_norm:
-            x = (x - self.mean) / self.std
+        x = self.prepared(image)
         found = {}
         for name, layer in self.net.named_children():
             x = layer(x)

@@ -49,6 +49,9 @@ class SPNLoss(ContrastLoss):
         seed: Seed of random weights.
         margin: Distance, of one negative, beyond which the output is pushed no further; None for no bound, as in the
             paper.
+        features: ``vgg``; ``torchvision/NAME`` or ``timm/NAME`` with nodes of its graph as layers; ``lpips/alex``,
+            ``lpips/vgg`` or ``lpips/squeeze``, which has layers of its own; or a module that makes a dict of maps of an
+            image.
 
     Raises:
         MclirError: A value outside these, or VGG weights that cannot be had.
@@ -70,11 +73,12 @@ class SPNLoss(ContrastLoss):
         weights: str = 'imagenet',
         seed: int = 0,
         margin: float | None = None,
+        features: str | nn.Module = 'vgg',
     ) -> None:
-        chosen = DEFAULT_LAYER_WEIGHTS if layer_weights is None else layer_weights
         if margin is not None and not margin > 0:
             raise MclirError(f'margin must be above 0, but is {margin}.')
-        super().__init__(loss_weight, chosen, vgg_type, criterion, use_input_norm, range_norm, weights, seed)
+        shared = (vgg_type, criterion, use_input_norm, range_norm, weights, seed, features)
+        super().__init__(loss_weight, layer_weights, *shared, DEFAULT_LAYER_WEIGHTS)
         self.margin = margin
 
     @property
@@ -86,8 +90,8 @@ class SPNLoss(ContrastLoss):
         """Compute ``l_spn``, to be added to the loss.
 
         Args:
-            output: (N, C, H, W), C 3 or 1, in [0, 1].
-            negatives: (K, N, C, H, W), what K negative models made of the same input.
+            output: (N, C, H, W), C 3 or 1, in [0, 1]; of sequences (N, T, C, H, W), compared frame by frame.
+            negatives: (K, N, C, H, W) or (K, N, T, C, H, W), what K negative models made of the same input.
 
         Returns:
             A scalar, at most 0, with a graph to ``output`` only.

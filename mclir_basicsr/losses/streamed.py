@@ -5,7 +5,7 @@ those of one part are gone before the next begins; autograd alone would keep all
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -39,6 +39,7 @@ def streamed(
     output: Tensor,
     groups: Sequence[Compared],
     features: nn.Module,
+    layers: Iterable[str],
     measure: Measure,
     form: Form,
     *,
@@ -54,9 +55,10 @@ def streamed(
     2 L backward passes and 2 L images of memory for each image; maps of features kept for each image 1 KB a pixel.
 
     Args:
-        output: (N, C, H, W).
+        output: (N, C, H, W), or sequences (N, T, C, H, W), of which the groups then have the shape, too.
         groups: G of them.
         features: What the images are compared by: (n, C, H, W) to feature maps by name.
+        layers: Names of the maps that are compared. Where D is their number, in the order of the distances.
         measure: The distances of some images to as many others.
         form: The loss, of the sums of distances (G, D).
         divisible: Whether a distance is a mean over images; otherwise they are compared all at once.
@@ -65,6 +67,10 @@ def streamed(
     Returns:
         A scalar, at least in float32, with a graph to output only, which can be differentiated once.
     """
+    if output.dim() == 5:  # sequences, frame by frame
+        output = output.flatten(0, 1)  # (N * T, C, H, W)
+        groups = [Compared(group.images.flatten(1, 2), group.weights) for group in groups]
+    chosen = _Chosen(features, tuple(layers))
     wanted = torch.is_grad_enabled() and output.requires_grad
     count = min(len(output), math.ceil(output[:, 0].numel() / PART)) if divisible else 1
     cut = [output.tensor_split(count), *(group.images.tensor_split(count, dim=1) for group in groups)]
@@ -76,11 +82,11 @@ def streamed(
     sums: Any = 0.0
     with torch.no_grad():
         for share, images, others in ahead:
-            sums = sums + share * _Part(images, others, features, measure, output.dtype).sums
+            sums = sums + share * _Part(images, others, chosen, measure, output.dtype).sums
     gradients: list[Tensor] = []
     slope = None
     for share, images, others in reversed(parts):
-        part = _Part(precise(images.detach()).requires_grad_(wanted), others, features, measure, output.dtype)
+        part = _Part(precise(images.detach()).requires_grad_(wanted), others, chosen, measure, output.dtype)
         if slope is None or linear:
             sums = sums + share * part.sums  # (G, D)
         if wanted:
@@ -98,6 +104,20 @@ def _slope(form: Form, sums: Tensor) -> Tensor:
     return torch.autograd.grad(form(at), at)[0]
 
 
+class _Chosen(NamedTuple):
+    """The maps that count, in their order."""
+
+    network: nn.Module
+    layers: tuple[str, ...]
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        found = self.network(images)
+        missing = [name for name in self.layers if name not in found]
+        if missing:
+            raise MclirError(f'The features have no {", ".join(missing)}, but {", ".join(found)}: see layer_weights.')
+        return {name: found[name] for name in self.layers}
+
+
 class _Part:
     """Some images (n, C, H, W), compared with as many of each of the others.
 
@@ -106,7 +126,7 @@ class _Part:
     """
 
     def __init__(
-        self, images: Tensor, groups: list[Compared], features: nn.Module, measure: Measure, dtype: torch.dtype
+        self, images: Tensor, groups: list[Compared], features: '_Chosen', measure: Measure, dtype: torch.dtype
     ) -> None:
         """Images of an output that is in dtype."""
         self._images = images
@@ -162,7 +182,7 @@ def _combined(by_groups: Sequence[Any], slopes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _features_of(image: Tensor, features: nn.Module, dtype: torch.dtype) -> Any:
+def _features_of(image: Tensor, features: '_Chosen', dtype: torch.dtype) -> Any:
     """As those of the output, or in the precision of the image where that was chosen to be lower."""
     if image.dtype == dtype or image.dtype not in (torch.float16, torch.bfloat16):
         return features(image)

@@ -1,25 +1,16 @@
-"""LPIPS and DISTS, by torchmetrics, as metrics of BasicSR: a smaller value is better.
-
-torchmetrics' wheel carries what was fitted to human judgement; the networks below it are torchvision's, which downloads
-them once.
-"""
+"""LPIPS and DISTS, by torchmetrics, as metrics of BasicSR: a smaller value is better."""
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.losses.features import imagenet_file
-from mclir_basicsr.random_states import put_back
+from mclir_basicsr.losses.perceptual_networks import SMALLEST, Net, check_net, dists_network, lpips_network
 
-_BACKBONES = {'alex': 'alexnet', 'vgg': 'vgg16', 'squeeze': 'squeezenet1_1'}
-_SMALLEST = {'alex': 31, 'vgg': 16, 'squeeze': 17}  # sides in pixels at which the last layer has something left
-
-Net = Literal['alex', 'vgg', 'squeeze']
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -47,9 +38,8 @@ def calculate_lpips(
     Raises:
         MclirError: A value outside these, images that are too small, or a backbone that cannot be had.
     """
-    if net not in _BACKBONES:
-        raise MclirError(f'net of calculate_lpips must be one of {", ".join(_BACKBONES)}, but is {net!r}.')
-    images = _pair('calculate_lpips', img, img2, crop_border, input_order, test_y_channel, _SMALLEST[net])
+    check_net(net, 'calculate_lpips')
+    images = _pair('calculate_lpips', img, img2, crop_border, input_order, test_y_channel, SMALLEST[net])
     return _measure(_lpips(net, _device()), images)
 
 
@@ -74,7 +64,7 @@ def calculate_dists(
     Raises:
         MclirError: A value outside these, images that are too small, or a backbone that cannot be had.
     """
-    images = _pair('calculate_dists', img, img2, crop_border, input_order, test_y_channel, _SMALLEST['vgg'])
+    images = _pair('calculate_dists', img, img2, crop_border, input_order, test_y_channel, SMALLEST['vgg'])
     return _measure(_dists(_device()), images)
 
 
@@ -88,7 +78,7 @@ def smallest_side(options: Mapping[str, Any]) -> int | None:
     31
     """
     kind, net = options.get('type'), options.get('net', 'alex')
-    return _SMALLEST.get({'calculate_lpips': str(net), 'calculate_dists': 'vgg'}.get(str(kind), ''))
+    return SMALLEST.get({'calculate_lpips': str(net), 'calculate_dists': 'vgg'}.get(str(kind), ''))
 
 
 def _pair(
@@ -126,34 +116,9 @@ def _device() -> torch.device:
 
 @functools.cache
 def _lpips(net: Net, device: torch.device) -> Distance:
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    def make() -> torch.nn.Module:
-        model: torch.nn.Module = LearnedPerceptualImagePatchSimilarity(net_type=net).net  # without its running mean
-        return model
-
-    return functools.partial(_with_backbone('calculate_lpips', _BACKBONES[net], make).to(device), normalize=True)
+    return functools.partial(lpips_network(net, 'calculate_lpips').to(device), normalize=True)
 
 
 @functools.cache
 def _dists(device: torch.device) -> Distance:
-    # torchmetrics' metric class would build it anew, from a file of 528 MB, for each image
-    from torchmetrics.functional.image.dists import DISTSNetwork
-
-    return _with_backbone('calculate_dists', 'vgg16', DISTSNetwork).to(device).eval()
-
-
-def _with_backbone(name: str, backbone: str, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """Make a network without moving a random generator: torchvision draws weights before it loads them."""
-    try:
-        with put_back():
-            return make()
-    except Exception as error:  # no network, a proxy, a full disk, a damaged file: the way out is the same
-        from torchvision.models import get_model_weights
-
-        file = imagenet_file(backbone)
-        raise MclirError(
-            f'{name} needs the ImageNet weights of {backbone}, which cannot be had: {error}. torchvision downloads '
-            f'them to {file}. On a machine without a network put {get_model_weights(backbone)["IMAGENET1K_V1"].url} '
-            'there, or take the metric out.'
-        ) from error
+    return dists_network('calculate_dists').to(device)

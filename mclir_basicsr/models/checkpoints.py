@@ -11,7 +11,7 @@ from torch import nn
 from mclir_basicsr.copies import fitted
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files import checkpoint
-from mclir_basicsr.files.weights import check_fit, misfit, read_weights
+from mclir_basicsr.files.weights import EMA_FIRST, EMA_TAKEN, check_fit, misfit, read_weights
 from mclir_basicsr.history import ModelHistory
 from mclir_basicsr.models import settings
 from mclir_basicsr.models.balance import Balance
@@ -21,6 +21,7 @@ from mclir_basicsr.models.guard import Guard
 from mclir_basicsr.models.validation import ValidationModel
 from mclir_basicsr.run import position, training_state
 
+_PARTS = ('guard', 'guard_d', 'history', 'balance', 'curriculum')  # of a model, each with a state of its own
 _MOST = 3  # faults of a state that a message names
 
 
@@ -30,6 +31,7 @@ class CheckpointModel(ValidationModel):
     history: ModelHistory | None
     balance: Balance | None
     guard: Guard
+    guard_d: Guard | None = None  # of the discriminator's steps
     scaler: Any
     resumes_exactly = True  # run/resume.py: data and random numbers go on where they were
 
@@ -48,31 +50,44 @@ class CheckpointModel(ValidationModel):
     ) -> None:
         """Load a network as BasicSR does, from any file that :func:`~mclir_basicsr.files.weights.read_weights` reads.
 
-        Where the file lacks ``param_key``, the weights come from the entry of net_g (for the EMA network), from
-        ``params``, or from the only entry that holds weights; the log says so.
+        Without ``path.param_key_g``, a run that is not resumed begins with the weights that validation would measure:
+        those of the EMA network where the file has them. Where the file lacks ``param_key``, the weights come from the
+        entry of net_g (for the EMA network), from ``params``, or from the only entry that holds weights. The log says
+        which were taken.
 
         Raises:
             MclirError: The file cannot be read, or its weights do not fit.
         """
         logger, net = get_root_logger(), self.get_bare_model(net)
-        of_net_g = self.opt['path'].get('param_key_g', 'params')
-        weights, entry = read_weights(Path(load_path), 'path.pretrain_network_g', (param_key, of_net_g, 'params'))
-        if entry != param_key:
-            asked, used = (key or 'a bare state dict' for key in (param_key, entry))
+        which, path = self._which(net), self.opt['path']
+        asked_for, key = f'param_key_{which}', f'path.pretrain_network_{which}'
+        is_free = which == 'g' and asked_for not in path and not path.get('resume_state') and param_key in EMA_FIRST
+        prefer = EMA_FIRST if is_free else (param_key, path.get(asked_for, 'params'), 'params')
+        weights, entry = read_weights(Path(load_path), key, prefer)
+        if is_free and (param_key, entry) == ('params', EMA_FIRST[0]):
+            logger.info(f'path.param_key_g is not given: {EMA_TAKEN}')
+        elif entry != param_key:
+            asked, used = (name or 'a bare state dict' for name in (param_key, entry))
             logger.info(f'Loading: {asked} does not exist, use {used}.')
         logger.info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{entry}].')
         if self.opt['path'].get('resume_state'):  # the run's own file
             weights = fitted(net, weights, load_path)
         if not strict:
-            check_fit(net, weights, f'path.pretrain_network_g: {load_path} (entry {entry or "~"})', strict=False)
+            check_fit(net, weights, f'{key}: {load_path} (entry {entry or "~"})', strict=False)
         self._print_different_keys_loading(net, weights, strict)
         try:
             net.load_state_dict(weights, strict=strict)
         except RuntimeError as error:
             raise MclirError(
-                f'path.pretrain_network_g: {load_path} (entry {entry or "~"}) does not fit network_g: '
-                f'{misfit(net, weights) or error}. Correct network_g or the path.'
+                f'{key}: {load_path} (entry {entry or "~"}) does not fit network_{which}: '
+                f'{misfit(net, weights) or error}. Correct network_{which} or the path.'
             ) from error
+
+    def _which(self, net: nn.Module) -> str:
+        """The letter of a network in the option file: d of net_d, g of net_g and its EMA."""
+        nets = {name[4:]: value for name, value in vars(self).items() if name.startswith('net_')}
+        found = [name for name, value in nets.items() if self.get_bare_model(value) is net]
+        return found[0].removesuffix('_ema') if found else 'g'
 
     @master_only
     def save_network(
@@ -93,7 +108,7 @@ class CheckpointModel(ValidationModel):
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save what BasicSR saves for resuming, the seed, the loss scale, the guard's counts, the history and its λ."""
+        """Save what BasicSR saves for resuming, and the history with all else that a step goes by."""
         if current_iter == -1:
             return
         state = {
@@ -103,12 +118,18 @@ class CheckpointModel(ValidationModel):
             'optimizers': [optimizer.state_dict() for optimizer in self.optimizers],
             'schedulers': [scheduler.state_dict() for scheduler in self.schedulers],
             'scaler': self.scaler.state_dict(),
+            'frozen': [name for name, value in self._parameters_by_name() if not value.requires_grad],
         }
-        for name in ('guard', 'history', 'balance', 'curriculum'):
+        for name in _PARTS:
             part = getattr(self, name)
             if part is not None:
                 state[name] = part.state_dict()
         checkpoint.save(state, Path(self.opt['path']['training_states']) / f'{current_iter}.state')
+
+    @classmethod
+    def of(cls, opt: dict[str, Any]) -> type:
+        """The class of the model of these options."""
+        return cls
 
     @classmethod
     def check_state(cls, opt: dict[str, Any], state: Any) -> None:
@@ -117,7 +138,7 @@ class CheckpointModel(ValidationModel):
         Raises:
             MclirError: It is damaged or of another run; the message names the entries.
         """
-        _refuse(training_state.faults(state, expected(cls, opt)))
+        _refuse(training_state.faults(state, expected(cls.of(opt), opt)))
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Go on from a ``.state``; one without a history (plain BasicSR's) starts a fresh one from the network.
@@ -147,6 +168,9 @@ class CheckpointModel(ValidationModel):
         self.opt['manual_seed'] = resume_state.get('seed', self.opt.get('manual_seed'))
         resume_state['epoch'] = position.resumed_epoch(self.opt, resume_state['epoch'])
 
+    def _parameters_by_name(self) -> list[tuple[str, nn.Parameter]]:
+        return list(self.get_bare_model(self.net_g).named_parameters())
+
     def _expected(self, from_file: bool) -> training_state.Expected:
         negatives = 0 if self.history is None else len(self.history.negatives)
         schedulers = None if from_file else self.schedulers
@@ -162,9 +186,12 @@ class CheckpointModel(ValidationModel):
                 settings.take(self.optimizers, self.schedulers, own, state['iter'])
             else:
                 super().resume_training(state)
+            # BasicSR freezes parts of a network at iteration 1 (tsa_iter, fix_flow), and not again at a resume.
+            for name, value in self._parameters_by_name() if 'frozen' in state else ():
+                value.requires_grad_(name not in state['frozen'])
             if state.get('scaler'):
                 self.scaler.load_state_dict(state['scaler'])
-            for name in ('guard', 'history', 'balance', 'curriculum'):
+            for name in _PARTS:
                 part = getattr(self, name)
                 if part is not None and name in state:
                     part.load_state_dict(state[name])

@@ -18,7 +18,7 @@ def expected(kind: type, opt: dict[str, Any]) -> Expected | None:
     """Make network, optimizers and schedules of a run, and nothing else.
 
     Args:
-        kind: The class of its model, derived from BasicSR's SRModel.
+        kind: The class of its model.
         opt: Its options, as BasicSR's parser gives them.
 
     Returns:
@@ -34,8 +34,9 @@ def expected(kind: type, opt: dict[str, Any]) -> Expected | None:
             stand_in(said, 'disabled', True),
         ):
             BaseModel.__init__(model, {**opt, 'num_gpu': 0, 'dist': False, 'train': deepcopy(opt['train'])})
-            network = dict(opt['network_g'])
-            model.net_g = ARCH_REGISTRY.get(network.pop('type'))(**deepcopy(network))
+            for key in [key for key in opt if key.startswith('network_')]:
+                network = deepcopy(opt[key])
+                setattr(model, f'net_{key[8:]}', ARCH_REGISTRY.get(network.pop('type'))(**network))
             model.setup_optimizers()
             model.setup_schedulers()
             own = read_options(opt)[0]

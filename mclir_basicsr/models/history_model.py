@@ -1,33 +1,39 @@
-"""HistoryModel: BasicSR's SRModel with the SPN term and the negative models behind it."""
+"""HistoryModel: a model class of BasicSR with the SPN term and the negative models behind it."""
 
+import functools
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
+from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from torch import Tensor
 
 from mclir_basicsr.averages import copy_buffers, follow
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models import bases
+from mclir_basicsr.models.base_step import BaseStep
 from mclir_basicsr.models.compiler import check_compiler, make_traceable
 from mclir_basicsr.models.guard import Guard
-from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
+from mclir_basicsr.models.outputs import Outputs
 from mclir_basicsr.models.spn_term import SPNTermModel
 from mclir_basicsr.models.step import TrainingStep
+from mclir_basicsr.models.terms import Terms
 from mclir_basicsr.options import read_options
-from mclir_basicsr.run import stop
-from mclir_basicsr.run.random_streams import begin_step
 
 
-class HistoryModel(SPNTermModel, TrainingStep):
+class HistoryModel(SPNTermModel):
     """Train ``net_g`` on its reconstruction loss plus the SPN term against its own past.
 
     Source: Wu et al., AAAI 2024, arXiv 2309.06023. Without ``train.spn_opt`` and ``train.history`` it trains exactly
     as SRModel does, given the same data: its random numbers are drawn per sample and step. Its checkpoints are
     ordinary BasicSR checkpoints; ``training_states/<iter>.state`` also holds the history.
 
+    ``base_model`` puts it on another model class of BasicSR, which then gives the batch, the networks, the optimizers
+    and the step, and whatever else it has of its own.
+
     Attributes:
+        base_name: The class that it stands on.
         history: The negative models, a :class:`ModelHistory`; None without ``train.history``.
         cri_spn: The SPN loss; None without ``train.spn_opt``.
 
@@ -50,19 +56,64 @@ class HistoryModel(SPNTermModel, TrainingStep):
     ['l_pix', 'l_spn', 'spn_dist', 'spn_ratio', 'neg_refresh']
     """
 
+    base_name = 'SRModel'
+
+    def __new__(cls, opt: dict[str, Any]) -> 'HistoryModel':
+        """An object of the class that stands on ``base_model``."""
+        return object.__new__(cls.of(opt))
+
+    @classmethod
+    def of(cls, opt: dict[str, Any]) -> 'type[HistoryModel]':
+        """The class that stands on ``base_model``."""
+        return cls.on(bases.find(opt.get('base_model') or 'SRModel'))
+
+    @classmethod
+    @functools.cache
+    def on(cls, base: type) -> 'type[HistoryModel]':
+        """The class of a HistoryModel on a base, which has this class before the base and a step at its place.
+
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('EDVRModel')).__mro__[6:10]]
+        ['EDVRModel', 'VideoBaseModel', 'TrainingStep', 'SRModel']
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('ESRGANModel')).__mro__[6:10]]
+        ['BaseStep', 'ESRGANModel', 'SRGANModel', 'SRModel']
+        """
+        if issubclass(cls, (TrainingStep, BaseStep)):  # made here before
+            return cls
+        parts: tuple[type, ...] = (cls, TrainingStep) if base is SRModel else (cls, base, TrainingStep)
+        if bases.steps_itself(base):
+            parts = cls, BaseStep, base
+        name = cls.__name__ if base is SRModel else f'{cls.__name__} on {base.__name__}'
+        told = {'base_name': base.__name__, 'tests_itself': bases.tests_itself(base)}
+        return type(name, parts, {'__doc__': cls.__doc__, **told})
+
     def __init__(self, opt: dict[str, Any]) -> None:
         self.own, warnings = read_options(opt)
+        base = bases.find(self.base_name)
+        if faults := list(bases.faults(base, self.own)):
+            raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
         if opt['num_gpu'] and not torch.cuda.is_available():
             raise MclirError(f'num_gpu is {opt["num_gpu"]}, but torch sees no GPU: set num_gpu to auto or 0.')
-        for warning in warnings:
+        for warning in [*warnings, *bases.remarks(base)]:
             get_root_logger().warning(warning)
         self.log_dict: dict[str, float] = {}
-        super().__init__(opt)
+        self._last_ratio = 0.0  # as it was last logged
+        self._outputs = None if self.own.output is None else Outputs(self.own.output)
+        with bases.staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
+            super().__init__(opt)
+        if not self.is_train and self._outputs is not None:
+            self._outputs.choose(self.get_bare_model(self.net_g))
 
     def init_training_settings(self) -> None:
         """Set up EMA, losses, optimizer and scheduler (SRModel), then the SPN loss and the history."""
+        if self._outputs is not None:
+            self._outputs.choose(self.get_bare_model(self.net_g))
         super().init_training_settings()
         own = self.own.train
+        self.terms = Terms(self.opt, own, self.device)
+        if self._outputs is not None and self.cri_pix is not None:
+            self._outputs.sum_over_all(self.cri_pix)
+        if self._outputs is not None and self.ema_decay > 0:
+            self._outputs.choose(self.net_g_ema)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=own.amp == 'fp16')
         bare = self.get_bare_model(self.net_g)
         self.guard = Guard(bare, self.optimizer_g, own.max_bad_steps, scaled=self.scaler.is_enabled())
@@ -82,46 +133,6 @@ class HistoryModel(SPNTermModel, TrainingStep):
         if self.history is not None:
             self.history.compile()
 
-    def get_optimizer(self, optim_type: str, params: Any, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
-        """Any optimizer of torch.optim."""
-        return make_optimizer(optim_type, params, lr, **kwargs)
-
-    def setup_schedulers(self) -> None:
-        """BasicSR's schedulers, any of torch.optim.lr_scheduler, and TrueCosineAnnealingLR."""
-        options = self.opt['train']['scheduler']
-        self._torch_schedule = options['type'] not in ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
-        if not self._torch_schedule:
-            super().setup_schedulers()
-            return
-        name = options.pop('type')
-        self.schedulers = [make_scheduler(name, optimizer, **options) for optimizer in self.optimizers]
-
-    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
-        """Begin a step, which BasicSR's loop does with this call.
-
-        A run that was asked to stop does so here. Otherwise the step gets random numbers of its own, by seed, rank and
-        iteration; then the schedule moves, and the warm-up comes over it.
-
-        Raises:
-            SystemExit: A signal asked for a stop and the run is saved; the status is ``stop.REQUEUE``.
-        """
-        if stop.is_due(current_iter - 1, self.own.train.accumulate):
-            self._heed_signal(current_iter - 1)
-        if current_iter == 1 and self._validates_at_start():
-            self.validate_at_start()
-        begin_step(self.seed, self.opt['rank'], current_iter)
-        # torch's schedulers go by the last rate and must not see the warm-up's.
-        if self._torch_schedule and 1 < current_iter <= warmup_iter:
-            self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
-        super().update_learning_rate(current_iter, warmup_iter)
-
-    def _validates_at_start(self) -> bool:
-        """Whether ``val.at_start`` asks for it; by default it is right where a trained network is to become better."""
-        asked = self.own.val.at_start
-        if 'experiments_root' not in self.opt['path'] or not self.opt.get('val'):  # a loop of one's own; no validation
-            return False
-        return bool(self.opt['path'].get('pretrain_network_g')) if asked is None else asked
-
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch: ``lq`` and, but for a test without it, ``gt``; nothing of the batch before stays.
 
@@ -131,14 +142,21 @@ class HistoryModel(SPNTermModel, TrainingStep):
         self.__dict__.pop('gt', None)
         moved = {key: self._to_device(value) if isinstance(value, Tensor) else value for key, value in data.items()}
         try:
-            super().feed_data(moved)
+            with bases.staying_on(self.device):
+                super().feed_data(moved)
         except KeyError as error:
-            if error.args != ('lq',):
-                raise
-            raise MclirError(
+            raise MclirError(self._missing(str(error.args[0]), data)) from error
+
+    def _missing(self, key: str, data: dict[str, Any]) -> str:
+        if key == 'lq':
+            return (
                 f'The data set gives no lq, which {type(self).__name__} needs, but {", ".join(data)}: '
                 'use PairedImageDataset, or another one that gives lq and gt.'
-            ) from error
+            )
+        return (
+            f'{self.base_name} reads {key}, but neither the option file has it, nor does the data set give it, which '
+            f'gives {", ".join(data)}: add it, or use a data set that is made for {self.base_name}.'
+        )
 
     def _to_device(self, batch: Tensor) -> Tensor:
         """As SRModel does, but from pinned memory without waiting for the step before."""
@@ -148,20 +166,13 @@ class HistoryModel(SPNTermModel, TrainingStep):
             there.record_stream(torch.cuda.current_stream())
         return there
 
-    def _refresh(self, iterations: Iterable[int]) -> None:
-        """Refresh the negatives that are due at these iterations of one optimizer step, unless it was left out."""
-        due = [i for i in iterations if self.history is not None and self.history.is_due(i)]
-        if due and self._good:
-            for iteration in due:
-                self.history.refresh(self.get_bare_model(self.net_g), iteration)  # type: ignore[union-attr]
-
     def _hints(self) -> str:
         """What helps where a run ends for want of good steps."""
         states = [int(file.stem) for file in self._folder('training_states').glob('*.state') if file.stem.isdecimal()]
         saved = f'The last good checkpoint is that of iteration {max(states)}.' if states else 'Nothing was saved yet.'
         if self.cri_spn is None:
             return f'{saved} Lower the learning rate or set train.grad_clip_norm.'
-        ratio = self.log_dict.get('spn_ratio', math.nan)
+        ratio = self._last_ratio or math.nan
         return (
             f'λ is {self.cri_spn.loss_weight:.3g}, and spn_ratio was {ratio:.3g} when it was last logged. {saved} '
             'Lower λ (spn_opt.loss_weight) or the learning rate, or set spn_opt.margin or train.grad_clip_norm.'
@@ -184,13 +195,14 @@ class HistoryModel(SPNTermModel, TrainingStep):
 
         Call it on every rank. ``spn_ratio`` is there at iterations that ``logger.print_freq`` logs.
         """
-        last_ratio = self.log_dict.get('spn_ratio', 0.0)
-        self.log_dict = self.reduce_loss_dict(self._terms)
+        self.log_dict = self.step_log()
         if self.history is not None:
             self.log_dict['neg_refresh'] = sum(self.history.refreshes)
         if 'spn_ratio' in self.log_dict:
-            self._judge_ratio(self.log_dict['spn_ratio'], last_ratio)
-        bad_steps = self.guard.report(self._iteration, self._hints)
+            self._judge_ratio(self.log_dict['spn_ratio'], self._last_ratio)
+        self._last_ratio = self.log_dict.get('spn_ratio', 0.0)
+        guards = [guard for guard in (self.guard, self.guard_d) if guard is not None]
+        bad_steps = sum(guard.report(self._iteration, self._hints) for guard in guards)
         if bad_steps:
             self.log_dict['bad_steps'] = bad_steps
         return self.log_dict

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from basicsr.metrics import calculate_metric
@@ -61,8 +61,13 @@ def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key != 'better' or takes_all or key in parameters}
 
 
+def flat(items: Iterable[list[Measured]]) -> list[Measured]:
+    """The images of all that was restored, one by one or in sequences, in their order."""
+    return [measured for images in items for measured in images]
+
+
 def means(values: Sequence[Measured], metrics: Metrics, dataset: str) -> dict[str, float]:
-    """Mean of each metric over the images of a data set, which must have some.
+    """Mean of each metric over the images of a data set, which must have some; of video the mean over its sequences.
 
     A metric that is nan for an image, and so for the data set, is named in the log.
     """
@@ -73,4 +78,10 @@ def means(values: Sequence[Measured], metrics: Metrics, dataset: str) -> dict[st
                 f'val.metrics.{name} ({options["type"]}) is nan for {bad} of {len(values)} images of {dataset}, '
                 f'so it is for the data set: images are too small, or crop_border leaves nothing of them. {_SIZES}'
             )
-    return {name: sum(found[name] for _, found in values) / len(values) for name in metrics}
+    by_folder: dict[str, list[dict[str, float]]] = {}
+    for image, found in values:
+        by_folder.setdefault(image.rpartition('/')[0], []).append(found)
+    return {
+        name: sum(sum(found[name] for found in group) / len(group) for group in by_folder.values()) / len(by_folder)
+        for name in metrics
+    }

@@ -1,8 +1,11 @@
 """Optimizers and learning rate schedules by name, beyond the few that BasicSR 1.4.2 knows."""
 
+import math
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
-from torch import optim
+from torch import Tensor, optim
 from torch.optim import Optimizer, lr_scheduler
 
 from mclir_basicsr.errors import MclirError, did_you_mean
@@ -15,9 +18,60 @@ OPTIMIZERS = tuple(
 )  # LBFGS calls the loss several times a step, SparseAdam takes sparse gradients alone
 # These take a function, other schedulers or a validation figure, which an option file cannot give.
 _NOT_BY_NAME = {'LambdaLR', 'MultiplicativeLR', 'SequentialLR', 'ChainedScheduler', 'ReduceLROnPlateau', 'LRScheduler'}
+
+
+class CosineAnnealingRestartCyclicLR(lr_scheduler.LRScheduler):
+    """Cosine annealing in cycles, each with a lowest rate of its own, in place of BasicSR's one for all.
+
+    In cycle i, which begins at iteration s: ``η_i + w_i · (lr - η_i) · (1 + cos(π (t - s) / period_i)) / 2``. A cycle
+    whose η is the learning rate keeps that.
+
+    Source: the schedule that Restormer is trained with (Zamir et al., CVPR 2022, arXiv 2111.09881).
+
+    Args:
+        optimizer: Of the network.
+        periods: Iterations of each cycle.
+        restart_weights: w of each.
+        eta_mins: η of each.
+        last_epoch: As of any schedule of torch.
+
+    Raises:
+        ValueError: The lists are not of one length.
+
+    >>> import torch
+    >>> adam = optim.Adam([torch.zeros(1, requires_grad=True)], lr=0.3)
+    >>> schedule = CosineAnnealingRestartCyclicLR(adam, periods=[2, 4], restart_weights=[1, 1], eta_mins=[0.3, 0.1])
+    >>> [(adam.step(), schedule.step(), round(schedule.get_last_lr()[0], 2))[2] for _ in range(6)]
+    [0.3, 0.3, 0.27, 0.2, 0.13, 0.1]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        periods: Sequence[int],
+        restart_weights: Sequence[float] = (1,),
+        eta_mins: Sequence[float] = (0,),
+        last_epoch: int = -1,
+    ) -> None:
+        if not len(periods) == len(restart_weights) == len(eta_mins):
+            raise ValueError('periods, restart_weights and eta_mins must be of one length')
+        self.periods, self.restart_weights, self.eta_mins = list(periods), list(restart_weights), list(eta_mins)
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The rates of this iteration; behind the last cycle those of its end."""
+        ends = list(accumulate(self.periods))
+        cycle = next((i for i, end in enumerate(ends) if self.last_epoch <= end), len(ends) - 1)
+        period, lowest = self.periods[cycle], self.eta_mins[cycle]
+        done = min(self.last_epoch - ends[cycle] + period, period) / period
+        share = self.restart_weights[cycle] * (1 + math.cos(math.pi * done)) / 2
+        return [lowest + share * (rate - lowest) for rate in self.base_lrs]
+
+
 SCHEDULERS = {name: getattr(lr_scheduler, name) for name in lr_scheduler.__all__ if name not in _NOT_BY_NAME} | {
-    'TrueCosineAnnealingLR': lr_scheduler.CosineAnnealingLR
-}  # the name that forks of BasicSR gave it
+    'TrueCosineAnnealingLR': lr_scheduler.CosineAnnealingLR,  # the name that forks of BasicSR gave it
+    'CosineAnnealingRestartCyclicLR': CosineAnnealingRestartCyclicLR,
+}
 
 
 def make_optimizer(name: str, params: Any, lr: float, **arguments: Any) -> Optimizer:
@@ -30,7 +84,8 @@ def make_optimizer(name: str, params: Any, lr: float, **arguments: Any) -> Optim
         raise MclirError(_unknown('train.optim_g.type', name, OPTIMIZERS))
     kind, params = getattr(optim, name), list(params)
     if kind in HEEDING and not {'fused', 'foreach'} & arguments.keys():
-        arguments['fused'] = all(parameter.is_cuda for parameter in params) or None
+        tensors = [tensor for each in params for tensor in (each['params'] if isinstance(each, dict) else [each])]
+        arguments['fused'] = all(tensor.is_cuda for tensor in tensors) or None
     return _make('train.optim_g', kind, params, lr=lr, **arguments)
 
 

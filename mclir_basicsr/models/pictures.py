@@ -29,14 +29,15 @@ class Pictures:
         self.owners: dict[_Place, _Owner] = {}
         self._told: set[str] = set()
 
-    def in_training(self, folder: Path, lq_path: str, dataset: str, iteration: int | str) -> Path:
-        """``<folder>/<image>/<image>_<iteration>.png``."""
-        image = self._name('', lq_path, dataset)
-        return folder / image / f'{image}_{iteration}.png'
+    def in_training(self, folder: Path, lq_path: str, dataset: str, iteration: int | str, sequence: str = '') -> Path:
+        """``<folder>/<image>/<image>_<iteration>.png``; of video below its sequence's folder."""
+        image = self._name(sequence, lq_path, dataset)
+        return folder / sequence / image / f'{image}_{iteration}.png'
 
-    def in_testing(self, folder: Path, lq_path: str, dataset: str, suffix: str) -> Path:
-        """``<folder>/<data set>/<image>_<suffix>.png``."""
-        return folder / dataset / f'{self._name(dataset, lq_path, dataset)}_{suffix}.png'
+    def in_testing(self, folder: Path, lq_path: str, dataset: str, suffix: str, sequence: str = '') -> Path:
+        """``<folder>/<data set>/<image>_<suffix>.png``; of video the sequence's folder in between."""
+        place = Path(dataset, sequence)
+        return folder / place / f'{self._name(str(place), lq_path, dataset)}_{suffix}.png'
 
     def agree(self, shares: Sequence[dict[_Place, _Owner]]) -> None:
         """Take over the places that all ranks, in their order, have given away."""

@@ -54,7 +54,7 @@ class SavingModel(CheckpointModel):
 
     def _validate_images(
         self, loader: DataLoader, dataset: Mapping[str, Any], current_iter: int | str, save_img: bool
-    ) -> list[Measured]:
+    ) -> list[list[Measured]]:
         """Metrics of each image; a run that was asked to stops before the next image, without any figure."""
         if not self.opt['is_train']:
             return super()._validate_images(loader, dataset, current_iter, save_img)

@@ -1,5 +1,6 @@
 """The SPN term of a training: its loss, its negative models, its λ, and what the log shows of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -18,11 +19,11 @@ from mclir_basicsr.models.balance import Balance
 from mclir_basicsr.models.contrast import Contrast
 from mclir_basicsr.models.curriculum import Curriculum
 from mclir_basicsr.models.lazy import Lazy
-from mclir_basicsr.models.saving import SavingModel
+from mclir_basicsr.models.schedule import ScheduleModel
 from mclir_basicsr.options import HistoryOptions
 
 
-class SPNTermModel(SavingModel):
+class SPNTermModel(ScheduleModel):
     """A model that knows its SPN term and its negative models; what a step makes of them is not its matter.
 
     Attributes:
@@ -55,10 +56,11 @@ class SPNTermModel(SavingModel):
             self._spn_from = own.history.start_iter
             self.history._apply(_channels_last)
         if own.spn_opt is not None:
-            self.cri_spn = build_loss(own.spn_opt.model_dump(exclude={'balance', 'every'})).to(self.device)
+            self.cri_spn = build_loss(own.spn_opt.arguments()).to(self.device)
             if own.spn_opt.balance is not None:
                 self.balance = Balance(own.spn_opt.balance, self.cri_spn.loss_weight)
-            self._lazy = Lazy(own.spn_opt.every, own.accumulate)
+            # A GAN may train net_g at every net_d_iters-th iteration only.
+            self._lazy = Lazy(own.spn_opt.every * getattr(self, 'net_d_iters', 1), own.accumulate)
             self.cri_spn._apply(_channels_last)
         if own.contrast_opt is not None:
             self.contrast = Contrast(own.contrast_opt, self.opt, self.device)
@@ -98,29 +100,50 @@ class SPNTermModel(SavingModel):
         return history
 
     def _spn_term(self, current_iter: int, output: Tensor, negatives: Tensor, l_rec: Tensor) -> Tensor:
-        """The SPN term of this step; with ``spn_opt.balance`` λ is adjusted first.
-
-        What the log shows of it, here and up to the next step with the term, is taken down in ``_spn_terms``: its value
-        and ratio as they are on average over the steps, for which ``spn_opt.every`` does not count.
-        """
-        undone = self._normalisation.undone
-        with self._autocast():
-            l_spn = self.cri_spn(undone(output), undone(negatives))  # (N, C, H, W) and (K, N, C, H, W), in [0, 1]
-        measured = {}
-        is_logged = self._lazy.has_multiple(current_iter, int(self.opt['logger']['print_freq']))
-        is_due = self.balance is not None and self.balance.is_due(current_iter, self._lazy)
+        """The SPN term of this step; with ``spn_opt.balance`` λ is adjusted first."""
+        l_spn, ratio = self._spn_loss(output, negatives), None
+        is_logged, is_due = self._measured_at(current_iter)
         if is_logged or is_due:
             scale = self.scaler.scale  # of both, so that fp16 gradients do not vanish
             ratio = gradient_ratio(scale(l_spn), scale(l_rec), output)
             if is_due:
                 change = self._adjust_weight(ratio)
                 l_spn, ratio = change * l_spn, change * ratio
-            if is_logged:
-                measured['spn_ratio'] = ratio
+        self._note_spn(l_spn, ratio if is_logged else None)
+        return l_spn
+
+    def _spn_loss(self, output: Tensor, negatives: Tensor) -> Tensor:
+        undone = self._normalisation.undone
+        with self._autocast():
+            return self.cri_spn(undone(output), undone(negatives))  # (N, C, H, W) and (K, N, C, H, W), in [0, 1]
+
+    def _measured_at(self, current_iter: int) -> tuple[bool, bool]:
+        """Whether an iteration with the term measures its ratio, for the log and for the balance."""
+        is_logged = self._lazy.has_multiple(current_iter, int(self.opt['logger']['print_freq']))
+        return is_logged, self.balance is not None and self.balance.is_due(current_iter, self._lazy)
+
+    def _note_spn(self, l_spn: Tensor, ratio: Tensor | None = None) -> None:
+        """Take down what the log shows of the term, at this step and up to the next one with it.
+
+        Its value and ratio are what they are on average over the steps, for which ``spn_opt.every`` does not count.
+        """
+        measured = {} if ratio is None else {'spn_ratio': ratio}
         self._spn_terms = {'l_spn': l_spn, 'spn_dist': -l_spn / self.cri_spn.loss_weight} | measured
         if self.balance is not None:
             self._spn_terms['spn_weight'] = torch.full_like(l_spn, self.balance.weight)
-        return l_spn
+
+    def _refresh(self, iterations: Iterable[int]) -> None:
+        """Refresh the negatives that are due at these iterations of one optimizer step, unless it was left out."""
+        due = [i for i in iterations if self.history is not None and self.history.is_due(i)]
+        if due and self._good:
+            for iteration in due:
+                self.history.refresh(self.get_bare_model(self.net_g), iteration)  # type: ignore[union-attr]
+
+    def _refresh_adaptive(self) -> None:
+        """Refresh the next negative where the adaptive policy asks for it, before a good optimizer step."""
+        if self.history is not None and self.history.interval is None and self._good:
+            undone = self._normalisation.undone
+            self.history.refresh_adaptive(self.get_bare_model(self.net_g), undone(self.output), undone(self.gt))
 
     def _spn_acts(self, current_iter: int) -> bool:
         """Whether the SPN term is part of this step."""

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections import OrderedDict
 from contextlib import nullcontext
 
 import torch
@@ -12,10 +11,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mclir_basicsr.averages import follow
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.models.outputs import image_of
+from mclir_basicsr.models.terms import reconstruction_terms
 
 
 class TrainingStep(SRModel):
-    """SRModel's step with the SPN term, mixed precision, accumulation, clipping and the guard."""
+    """SRModel's step with the SPN term, mixed precision, accumulation, clipping and the guard.
+
+    It stands behind a base, in the place of SRModel's, and takes over where the base calls that.
+    """
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One training step; with ``train.accumulate`` n the gradients of n calls make one optimizer step."""
@@ -38,10 +42,11 @@ class TrainingStep(SRModel):
         # Before net_g's forward pass, whose activations then take no memory yet
         negatives, contrasted = self._negatives(current_iter)
         with self._autocast():
-            self.output = self._forward(self.lq)  # (N, C, h, w) to (N, C, H, W)
+            self.output = image_of(self._forward(self.lq))  # (N, C, h, w) to (N, C, H, W)
         output = self.output.float()
-        terms = self._reconstruction_terms(output)
+        terms = reconstruction_terms(self, output)
         l_total = l_rec = functools.reduce(torch.add, terms.values())
+        terms |= self.terms.gradient_norms(terms, output, current_iter)
         if negatives is not None:
             l_total = l_total + self._lazy.every * self._spn_term(current_iter, output, negatives, l_rec)
             terms |= self._spn_terms
@@ -54,15 +59,17 @@ class TrainingStep(SRModel):
         self.guard.note({name: value for name, value in fresh.items() if name.startswith('l_')})
         self._terms = fresh | {name: value.detach() for name, value in self._spn_terms.items()}
 
+    def step_log(self) -> dict[str, float]:
+        """The terms of the last step."""
+        return self.reduce_loss_dict(self._terms)
+
     def _optimizer_step(self, current_iter: int) -> None:
         """Step and average, unless the gradient is not finite."""
         limit = self.own.train.grad_clip_norm
         self.scaler.unscale_(self.optimizer_g)
         norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), math.inf if limit is None else limit)
         self._good = self.guard.judge(norm)
-        if self.history is not None and self.history.interval is None and self._good:
-            undone = self._normalisation.undone
-            self.history.refresh_adaptive(self.get_bare_model(self.net_g), undone(self.output), undone(self.gt))
+        self._refresh_adaptive()
         if limit is not None:
             self._terms['grad_norm'] = norm
         if self.guard.on_device:
@@ -81,12 +88,3 @@ class TrainingStep(SRModel):
             self.model_ema(decay=self.ema_decay)
         elif self.ema_decay > 0:
             follow(self.net_g_ema, self.get_bare_model(self.net_g), self.ema_decay, good)
-
-    def _reconstruction_terms(self, output: Tensor) -> OrderedDict[str, Tensor]:
-        terms = OrderedDict()
-        if self.cri_pix:
-            terms['l_pix'] = self.cri_pix(output, self.gt)
-        if self.cri_perceptual:
-            perceptual = zip(('l_percep', 'l_style'), self.cri_perceptual(output, self.gt), strict=True)
-            terms.update((name, value) for name, value in perceptual if value is not None)
-        return terms

@@ -18,10 +18,12 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.inference import Tile, restore, tiles_change_means
 from mclir_basicsr.inference.normalisation import Normalisation
 from mclir_basicsr.metrics.directions import direction
-from mclir_basicsr.models.measuring import Measured, means, measure
+from mclir_basicsr.models.frames import Frame, frames
+from mclir_basicsr.models.measuring import Measured, flat, means, measure
 from mclir_basicsr.models.pictures import Pictures
 from mclir_basicsr.options import OwnOptions
 from mclir_basicsr.run import figures
+from mclir_basicsr.stand_in import stand_in
 
 
 class ValidationModel(SRModel):
@@ -33,6 +35,7 @@ class ValidationModel(SRModel):
 
     Attributes:
         own: Our options; set before SRModel's constructor runs.
+        tests_itself: Whether the base has a ``test`` of the user's.
         metric_results: Mean of each metric over the last data set, by name, on every rank.
 
     Raises:
@@ -40,6 +43,7 @@ class ValidationModel(SRModel):
     """
 
     own: OwnOptions
+    tests_itself = False
     metric_results: dict[str, float]
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -59,8 +63,16 @@ class ValidationModel(SRModel):
         return self.net_g_ema if hasattr(self, 'net_g_ema') else self.get_bare_model(self.net_g)
 
     def test(self) -> None:
-        """Restore ``lq`` into ``output`` with the EMA network, or net_g without EMA, as the ``val`` options say."""
+        """Restore ``lq`` into ``output`` with the EMA network, or net_g without EMA, as the ``val`` options say.
+
+        Sequences, and what a class of the user's restores in a way of its own, are left to the base.
+        """
         net = self._validated
+        if self.lq.dim() == 5 or self.tests_itself:
+            with stand_in(self, 'net_g', net):
+                super().test()
+            net.train(net is not getattr(self, 'net_g_ema', None) and self.opt['is_train'])
+            return
         self.output = restore(
             net,
             self.lq,
@@ -95,7 +107,7 @@ class ValidationModel(SRModel):
             self._pictures.agree(ranks.gathered(self._pictures.owners))
         shares = ranks.gathered(values)
         in_order = [shares[i % count][i // count] for i in range(sum(map(len, shares)))]
-        self._conclude(in_order, dataset.opt['name'], current_iter, tb_logger)
+        self._conclude(flat(in_order), dataset.opt['name'], current_iter, tb_logger)
 
     def nondist_validation(
         self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
@@ -103,44 +115,43 @@ class ValidationModel(SRModel):
         """Validate all images."""
         dataset: Any = dataloader.dataset
         values = self._validate_images(dataloader, dataset.opt, current_iter, save_img)
-        self._conclude(values, dataset.opt['name'], current_iter, tb_logger)
+        self._conclude(flat(values), dataset.opt['name'], current_iter, tb_logger)
 
     def measure(self, loader: DataLoader) -> list[Measured]:
         """Restore and measure each image of a loader, and leave no other trace."""
-        return self._validate_images(loader, loader.dataset.opt, '', save_img=False)  # type: ignore[attr-defined]
+        return flat(self._validate_images(loader, loader.dataset.opt, '', save_img=False))  # type: ignore[attr-defined]
 
     def _validate_images(
         self, loader: DataLoader, dataset: Mapping[str, Any], current_iter: int | str, save_img: bool
-    ) -> list[Measured]:
-        """Restore, save and measure each image of a data set with these options."""
+    ) -> list[list[Measured]]:
+        """Restore, save and measure what a data set with these options gives: an image, or a sequence of frames."""
         name, metrics = dataset['name'], self.opt['val'].get('metrics') or {}
         normalisation = Normalisation(dataset, f'datasets: {name}')
         silent = not self.opt['val'].get('pbar', False) or self.opt['rank'] != 0
-        values = []
-        for data in tqdm(loader, desc=f'Test {name}', unit='image', disable=silent):
-            self.feed_data(data)
-            self.test()
-            visuals = self.get_current_visuals()  # (1, C, H, W) each, on the CPU, in the range of the data set
-            images = {'img': tensor2img([normalisation.undone(visuals['result'])])}
-            if 'gt' in visuals:
-                images['img2'] = tensor2img([normalisation.undone(visuals['gt'])])
-                del self.gt
-            del self.lq, self.output, visuals
-            torch.cuda.empty_cache()  # the next image may be of another size
-            lq_path = data['lq_path'][0]
-            if save_img:
-                img_util.imwrite(images['img'], str(self._image_path(lq_path, name, current_iter)))
-            found = measure(images, metrics, f'{lq_path} of the data set {name}')
-            values.append((Path(lq_path).stem, found))
+        values: list[list[Measured]] = []
+        with stand_in(self, 'is_train', False):  # RealESRNetModel makes its own lq in training
+            for data in tqdm(loader, desc=f'Test {name}', unit='image', disable=silent):
+                self.feed_data(data)
+                self.test()
+                visuals = self.get_current_visuals()  # (1, C, H, W) or (1, T, C, H, W), on the CPU, as the data set is
+                values.append([])
+                for frame in frames(data, visuals):
+                    images = {key: tensor2img([normalisation.undone(image)]) for key, image in frame.images.items()}
+                    if save_img:
+                        img_util.imwrite(images['img'], str(self._image_path(frame, name, current_iter)))
+                    values[-1].append((frame.name, measure(images, metrics, f'{frame.path} of the data set {name}')))
+                self.__dict__.pop('gt', None)
+                del self.lq, self.output, visuals
+                torch.cuda.empty_cache()  # the next image may be of another size
         return values
 
-    def _image_path(self, lq_path: str, dataset: str, current_iter: int | str) -> Path:
+    def _image_path(self, frame: Frame, dataset: str, current_iter: int | str) -> Path:
         """Where BasicSR saves a restored image, unless another image is there."""
         folder = Path(self.opt['path']['visualization'])
         if self.opt['is_train']:
-            return self._pictures.in_training(folder, lq_path, dataset, current_iter)
+            return self._pictures.in_training(folder, frame.path, dataset, current_iter, frame.folder)
         suffix = self.opt['val'].get('suffix') or self.opt['name']
-        return self._pictures.in_testing(folder, lq_path, dataset, suffix)
+        return self._pictures.in_testing(folder, frame.path, dataset, suffix, frame.folder)
 
     def _initialize_best_metric_results(self, dataset_name: str) -> None:
         """As BasicSR does, but where smaller values are known to be better, they are also without ``better``."""
@@ -165,7 +176,8 @@ class ValidationModel(SRModel):
         if self.opt['rank'] == 0:
             if self.opt['is_train'] and 'experiments_root' in self.opt['path']:  # which a loop of one's own lacks
                 self._note_figures(values, dataset, current_iter)
-            self._log_validation_metric_values(current_iter, dataset, tb_logger)
+            # a base for sequences has one for figures of another form
+            SRModel._log_validation_metric_values(self, current_iter, dataset, tb_logger)
 
     def _note_figures(self, values: list[Measured], dataset: str, current_iter: int | str) -> None:
         iteration = min(int(current_iter), int(self.opt['train']['total_iter']))  # BasicSR counts on behind the last

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
-from mclir_basicsr.losses.contrast import RATIO_LAYER_WEIGHTS
 from mclir_basicsr.losses.features import check_layers
+from mclir_basicsr.losses.ratio import RATIO_LAYER_WEIGHTS
 from mclir_basicsr.options.values import TAGS, Keys, Number, Positive, Whole
 
 Negatives = Annotated[
@@ -26,9 +26,12 @@ class ContrastOptions(Keys):
     gamma: Annotated[Number, Field(ge=0, lt=1)] | None = Field(
         None, description='CCRLoss: by how much easy negatives count more, and hard ones less; default 0.25'
     )
+    features: str = Field('vgg', description='vgg, torchvision/NAME, timm/NAME, or lpips/alex, vgg or squeeze')
     vgg_type: str = Field('vgg19', description='any vgg of torchvision')
     layer_weights: dict[str, Positive] = Field(
-        RATIO_LAYER_WEIGHTS, min_length=1, description='weight of each VGG layer, names as in PerceptualLoss'
+        RATIO_LAYER_WEIGHTS,
+        min_length=1,
+        description='weight of each layer, names of a VGG as in PerceptualLoss; the default is of vgg',
     )
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
     use_input_norm: StrictBool = Field(False, description='normalise images with the ImageNet statistics')
@@ -41,7 +44,10 @@ class ContrastOptions(Keys):
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'ContrastOptions':
-        check_layers(self.vgg_type, self.layer_weights, self.weights)
+        if self.features == 'vgg':
+            check_layers(self.vgg_type, self.layer_weights, self.weights)
+        elif 'vgg_type' in self.model_fields_set:
+            raise ValueError(f'vgg_type has no effect on features {self.features}: take it out')
         return self
 
     @model_validator(mode='after')
@@ -61,6 +67,6 @@ class ContrastOptions(Keys):
         return self.negatives if isinstance(self.negatives, list) else []
 
     def arguments(self) -> dict[str, Any]:
-        """Of the loss, but for ``difficulties``."""
-        given = self.model_dump(exclude={'negatives'})
+        """Of the loss, but for ``difficulties``; the layers are left to it where none are given."""
+        given = self.model_dump(exclude={'negatives'} | ({'layer_weights'} - self.model_fields_set))
         return {key: value for key, value in given.items() if value is not None}

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mclir_basicsr.errors import did_you_mean
-from mclir_basicsr.options.structs import PathOptions, TrainOptions, ValOptions
+from mclir_basicsr.options.bases import OF_A_GAN, BaseKeys
+from mclir_basicsr.options.structs import TOP_KEYS, PathOptions, TrainOptions, ValOptions
 
 # What BasicSR 1.4.2 reads of the option file of a HistoryModel, beside our keys.
 TOP = {
@@ -26,17 +27,13 @@ DATA_SETS = {
     'PairsFileDataset': _PAIRS | {'pairs_file'},
     'SingleImageDataset': _LOADER | _IMAGES | {'meta_info_file'},
 }
+DATA_SETS['MixedDataset'] = {'parts', 'dataroots_gt', 'dataroots_lq', 'shares'} | set().union(*DATA_SETS.values())
+OF_TRAINING = {'gt_sizes', 'mini_batch_sizes', 'iters'}  # what we read of datasets.train: data/progressive.py
 # What BasicSR's parser and our training data put into the options.
 _ADDED = {
     '': {'is_train', 'dist', 'rank', 'world_size', 'auto_resume', 'root_path'},
     'path': {'experiments_root', 'results_root', 'models', 'training_states', 'log', 'visualization'},
     'datasets': {'phase', 'scale', 'position'},
-}
-# Of a discriminator, which HistoryModel does not have.
-_OF_A_GAN = {
-    '': {'network_d'},
-    'path': {'pretrain_network_d', 'strict_load_d', 'param_key_d'},
-    'train': {'gan_opt', 'ldl_opt', 'feature_matching_opt', 'optim_d', 'net_d_iters', 'net_d_init_iters'},
 }
 # Keys of published option files that nothing reads and that stand for no other key.
 _OF_FORKS = {'complie', 'use_shuffle', 'use_grad_clip'}
@@ -59,12 +56,14 @@ class Block(NamedTuple):
         given: Its keys and values.
         read: The keys that BasicSR reads there.
         own: The keys that we read there.
+        is_open: Whether a class of the user's may read other keys there.
     """
 
     path: str
     given: Mapping[Any, Any]
     read: set[str]
     own: set[str] = set()  # noqa: RUF012  of a named tuple, which nobody changes
+    is_open: bool = False
 
     def at(self, key: str) -> str:
         """The path of a key."""
@@ -73,13 +72,13 @@ class Block(NamedTuple):
     def unread(self) -> list[str]:
         """The keys that nothing reads, but for those of a discriminator."""
         added = _ADDED.get(self.path.split('.')[0], set())
-        passed_over = self.read | self.own | added | _OF_A_GAN.get(self.path, set())
+        passed_over = self.read | self.own | added | OF_A_GAN.get(self.path, set())
         return sorted(map(str, self.given.keys() - passed_over))
 
     def question(self, key: str, likeness: float = 0.75) -> str:
         """Asks for the key that was meant, where one is spelt alike or has the same sense."""
         of_another_class = self.path.startswith('datasets') and any(key in keys for keys in DATA_SETS.values())
-        if key in _OF_FORKS or of_another_class:
+        if key in _OF_FORKS | OF_TRAINING or of_another_class:
             return ''
         near = did_you_mean(key, self.own, most=1, cutoff=0.7) or did_you_mean(key, self.read, most=1, cutoff=likeness)
         meant = [name for word, name in _MEANT.get(self.path, {}).items() if word in key.lower()]
@@ -95,19 +94,22 @@ def unread_keys(opt: Mapping[str, Any], *, ours: bool) -> tuple[list[str], list[
             they may read more.
 
     Returns:
-        A fault for each key that was meant to be another one or to stand in another block, and one for all keys of a
-        discriminator; a note for each other key without effect. Of a data set of an unknown class, which may read any
-        key, near misspellings of the usual ones are notes.
+        A fault for each key that was meant to be another one or to stand in another block, for each loss that nothing
+        reads, and one for all keys of a discriminator; a note for each other key without effect. Of a data set of an
+        unknown class, which may read any key, near misspellings of the usual ones are notes.
     """
     blocks, notes = list(_blocks(opt, ours)), []
     faults = _of_a_gan(opt) if ours else []
     for block in blocks:
         for key in block.unread():
-            if question := block.question(key) or _elsewhere(block, key, blocks):
+            near = block.question(key, 0.85 if block.is_open else 0.75)
+            if question := _as_term(block, key) or near or _elsewhere(block, key, blocks):
                 faults.append(f'{block.at(key)}: unknown key; {question}')
             elif block.path == 'path' and not isinstance(block.given.get(key), str):
                 faults.append(f'path.{key}: unknown key; BasicSR would make a folder of it, but its value is no text.')
             else:
+                if block.is_open:
+                    continue
                 made = ' BasicSR makes an empty folder of that name.' if block.path == 'path' else ''
                 notes.append(f'{block.at(key)} is read by neither BasicSR nor mclir_basicsr: it has no effect.{made}')
     for phase, data in _data_sets(opt):
@@ -122,10 +124,12 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
     """The blocks of which all keys that are read are known."""
     train, val, path, logger = (_mapping(opt, key) for key in ('train', 'val', 'path', 'logger'))
     if ours:
-        yield Block('', opt, TOP)
-        yield Block('train', train, TRAIN, {*TrainOptions.model_fields})
-        yield Block('val', val, VAL, {*ValOptions.model_fields})
-        yield Block('path', path, PATH, {*PathOptions.model_fields})
+        base = BaseKeys(opt)
+        may_have_more = not base.is_of_basicsr
+        yield Block('', opt, TOP | base.of(''), {*TOP_KEYS}, may_have_more)
+        yield Block('train', train, TRAIN | base.of('train'), {*TrainOptions.model_fields}, may_have_more)
+        yield Block('val', val, VAL | base.of('val'), {*ValOptions.model_fields}, may_have_more)
+        yield Block('path', path, PATH | base.of('path'), {*PathOptions.model_fields})
     else:
         nets = {key.removeprefix('network_') for key in map(str, opt) if key.startswith('network_')}
         of_nets = {f'{key}_{net}' for key in ('pretrain_network', 'strict_load', 'param_key') for net in nets}
@@ -133,8 +137,12 @@ def _blocks(opt: Mapping[str, Any], ours: bool) -> Iterator[Block]:
     yield Block('logger', logger, LOGGER)
     yield Block('logger.wandb', _mapping(logger, 'wandb'), {'project', 'resume_id'})
     for phase, data in _data_sets(opt):
+        own = OF_TRAINING if ours and phase == 'train' else set()
         if data.get('type') in DATA_SETS:
-            yield Block(f'datasets.{phase}', data, DATA_SETS[data['type']])
+            yield Block(f'datasets.{phase}', data, DATA_SETS[data['type']], own)
+        for name, part in _mapping(data, 'parts').items():
+            if isinstance(part, Mapping) and part.get('type') in DATA_SETS:
+                yield Block(f'datasets.{phase}.parts.{name}', part, DATA_SETS[part['type']] | {'share'})
 
 
 def _mapping(opt: Mapping[str, Any], key: str) -> Mapping[Any, Any]:
@@ -147,13 +155,27 @@ def _data_sets(opt: Mapping[str, Any]) -> list[tuple[str, Mapping[Any, Any]]]:
 
 
 def _of_a_gan(opt: Mapping[str, Any]) -> list[str]:
-    blocks = [Block(path, _mapping(opt, path) if path else opt, keys) for path, keys in _OF_A_GAN.items()]
+    base = BaseKeys(opt)
+    if base.has_discriminator or not base.is_of_basicsr:
+        return []
+    blocks = [Block(path, _mapping(opt, path) if path else opt, keys) for path, keys in OF_A_GAN.items()]
     found = [block.at(key) for block in blocks for key in sorted(block.read) if block.given.get(key) is not None]
     advice = (
-        'HistoryModel trains without a discriminator. Take these keys out, or train with the model_type that they are '
-        'for (SRGANModel, ESRGANModel), without spn_opt and history.'
+        f'{opt.get("base_model") or "SRModel"} (base_model) trains without a discriminator. Take these keys out, or '
+        'set base_model to the class that they are for: SRGANModel, ESRGANModel, RealESRGANModel, VideoGANModel, ...'
     )
     return [f'{", ".join(found)}: {advice}'] if found else []
+
+
+def _as_term(block: Block, key: str) -> str:
+    """Says where a loss that another project reads there has its place; empty for one that is misspelt."""
+    loss = block.given.get(key)
+    if block.path != 'train' or not key.endswith('_opt') or not isinstance(loss, Mapping) or 'type' not in loss:
+        return ''
+    losses = [known.removesuffix('_opt') for known in block.read | block.own if known.endswith('_opt')]
+    if did_you_mean(key.removesuffix('_opt'), losses, cutoff=0.7):
+        return ''
+    return f'a loss beside pixel_opt and perceptual_opt is an entry of train.losses, "- {{type: {loss["type"]}, ...}}".'
 
 
 def _elsewhere(block: Block, key: str, blocks: list[Block]) -> str:

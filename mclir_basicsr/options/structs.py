@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_valida
 from mclir_basicsr.losses.features import check_layers
 from mclir_basicsr.losses.spn_loss import DEFAULT_LAYER_WEIGHTS
 from mclir_basicsr.options.contrast import ContrastOptions
+from mclir_basicsr.options.losses import LossOptions, loss_terms
 from mclir_basicsr.options.values import Count, Keys, Positive, Share, ShareOrShares, Whole
 
 
@@ -19,9 +20,12 @@ class SPNOptions(Keys):
 
     type: Literal['SPNLoss'] = Field('SPNLoss', description='the loss')
     loss_weight: Positive = Field(1e-3, description='λ; watch `spn_ratio` in the log')
+    features: str = Field('vgg', description='vgg, torchvision/NAME, timm/NAME, or lpips/alex, vgg or squeeze')
     vgg_type: str = Field('vgg16', description='any vgg of torchvision')
     layer_weights: dict[str, Positive] = Field(
-        DEFAULT_LAYER_WEIGHTS, min_length=1, description='weight of each VGG layer, names as in PerceptualLoss'
+        DEFAULT_LAYER_WEIGHTS,
+        min_length=1,
+        description='weight of each layer, names of a VGG as in PerceptualLoss; the default is of vgg',
     )
     criterion: Literal['l1', 'l2', 'fro'] = Field('l1', description='distance of two feature maps')
     use_input_norm: StrictBool = Field(True, description='normalise images with the ImageNet statistics')
@@ -42,7 +46,10 @@ class SPNOptions(Keys):
 
     @model_validator(mode='after')
     def _known_layers(self) -> 'SPNOptions':
-        check_layers(self.vgg_type, self.layer_weights, self.weights)
+        if self.features == 'vgg':
+            check_layers(self.vgg_type, self.layer_weights, self.weights)
+        elif 'vgg_type' in self.model_fields_set:
+            raise ValueError(f'vgg_type has no effect on features {self.features}: take it out')
         return self
 
     @model_validator(mode='after')
@@ -50,6 +57,10 @@ class SPNOptions(Keys):
         if self.balance is not None and 'loss_weight' in self.model_fields_set:
             raise ValueError('balance takes the place of loss_weight: give one of them')
         return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the loss; the layers are left to it where none are given, since they depend on the features."""
+        return self.model_dump(exclude={'balance', 'every'} | ({'layer_weights'} - self.model_fields_set))
 
 
 class HistoryOptions(Keys):
@@ -120,6 +131,11 @@ class TrainOptions(Keys):
     history: HistoryOptions | None = Field(
         None, description='the negative models; needs spn_opt, or contrast_opt with negatives: history'
     )
+    losses: list[LossOptions] | None = Field(
+        None, description='terms beside pixel_opt and perceptual_opt, e.g. [{type: FFTLoss, loss_weight: 0.1}]'
+    )
+    fft_opt: LossOptions | None = Field(None, description='one more, as option files of SAFMN and others give it')
+    fft_loss_opt: LossOptions | None = Field(None, description='the same, as FFTformer gives it')
     grad_clip_norm: Positive | None = Field(None, description='clip the norm of the gradient to this; logs grad_norm')
     accumulate: Count = Field(1, description='batches (iterations) whose gradients, averaged, make one optimizer step')
     amp: Literal['bf16', 'fp16'] | None = Field(None, description='autocast of the network and the VGG')
@@ -129,6 +145,11 @@ class TrainOptions(Keys):
         20, description='a step without finite gradient is left out; so many in a row end the run'
     )
     keep: KeepOptions | None = Field(None, description='which saves stay; by default all')
+
+    @model_validator(mode='after')
+    def _names_differ(self) -> 'TrainOptions':
+        loss_terms(self)
+        return self
 
     @model_validator(mode='after')
     def _both(self) -> 'TrainOptions':
@@ -180,17 +201,30 @@ class PathOptions(Keys):
 
 
 class OwnOptions(Keys):
-    """All of ours in one option file."""
+    """Keys at the top of the file."""
 
+    base_model: str = Field(
+        'SRModel', description="a model class of BasicSR's, or one of yours that is derived from one: SwinIRModel, "
+        'RealESRNetModel, EDVRModel, VideoRecurrentModel, SRGANModel, ESRGANModel, RealESRGANModel, ...'
+    )  # fmt: skip
+    output: Whole | str | None = Field(
+        None, description='of a network that makes a list or a mapping: place or key of the restored image, e.g. -1'
+    )
     train: TrainOptions
     val: ValOptions
     path: PathOptions
 
 
+TOP_KEYS = ('base_model', 'output')  # of OwnOptions, beside its blocks
+
+
 def struct_of(struct: type[BaseModel], key: str) -> type[BaseModel] | None:
     """The struct under a key of a struct; None where it holds a plain value."""
-    annotation = struct.model_fields[key].annotation
-    for kind in (annotation, *getattr(annotation, '__args__', ())):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
+    return _struct_in(struct.model_fields[key].annotation)
+
+
+def _struct_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_struct_in(kind) for kind in getattr(annotation, '__args__', ()))  # of X | None, and of list[X]
+    return next((struct for struct in inner if struct is not None), None)

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from mclir_basicsr.options.faults import is_number_in_text, shown
 from mclir_basicsr.options.known import DATA_SETS
+from mclir_basicsr.options.losses import LOSS_KEYS
 from mclir_basicsr.options.structs import TrainOptions, ValOptions
 
-_OWN = {'train': TrainOptions.model_fields, 'val': ValOptions.model_fields}  # their structs say what they hold
+# Their structs say what they hold, but for the arguments of losses.
+_OWN = {'train': TrainOptions.model_fields.keys() - {*LOSS_KEYS}, 'val': ValOptions.model_fields.keys()}
 # BasicSR's switches, in any block.
 _SWITCHES = {
     'strict_load_g', 'strict_load_d', 'use_hflip', 'use_rot', 'pin_memory', 'persistent_workers', 'save_img', 'pbar',

@@ -25,6 +25,7 @@ from basicsr.utils import get_root_logger
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mclir_basicsr import ranks
+from mclir_basicsr.data.progressive import Stages, read_stages
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.run import workers
 from mclir_basicsr.run.random_streams import sample_stream
@@ -94,6 +95,40 @@ class SeededDataset(Dataset):
     def __getitem__(self, draw: Draw) -> Any:
         with sample_stream(self.seed, draw.epoch, draw.place):
             return self.dataset[draw.image]
+
+
+class StagedDataset(SeededDataset):
+    """One whose samples are those of the stage in which they are used; None for one that its batch leaves out.
+
+    The iteration in which a sample is used follows from its draw, whatever the workers read ahead.
+
+    Attributes:
+        iterations: Of an epoch; known when the loader is built.
+        batch: Samples of a whole batch on this rank.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, stages: Stages, ranks: int) -> None:
+        super().__init__(dataset, seed)
+        self.stages, self.ranks = stages, ranks
+        self.iterations = self.batch = 1
+
+    def __getitem__(self, draw: Draw) -> Any:
+        place = draw.place // self.ranks  # in the order of this rank
+        iteration = draw.epoch * self.iterations + place // self.batch + 1
+        if not self.stages.takes(place % self.batch, iteration):
+            return None
+        with sample_stream(self.seed, draw.epoch, draw.place):
+            return self.stages.cut(self.dataset[draw.image], iteration)
+
+
+class _Kept:
+    """Puts the samples of a batch together that its stage takes."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: list[Any]) -> Any:
+        return self._collate([sample for sample in samples if sample is not None])
 
 
 def begin(opt: dict[str, Any], state: dict[str, Any] | None) -> None:
@@ -170,13 +205,21 @@ def _resumable(
         # generators with training where there is no worker, and let the run wait forever where a worker fails.
         get_root_logger().info('prefetch_mode: cpu is left out: the workers of num_worker_per_gpu read ahead.')
         options['prefetch_mode'] = None
-    loader = build(SeededDataset(dataset, seed), options, num_gpu, dist, draws, seed)
+    stages = read_stages(options, options.get('scale', 1))
+    seeded = SeededDataset(dataset, seed)
+    if stages is not None:
+        seeded = StagedDataset(dataset, seed, stages, sampler.num_replicas)
+        get_root_logger().info(f'datasets.train: {stages}.')
+    loader = build(seeded, options, num_gpu, dist, draws, seed)
     workers.care_for(loader)
     # BasicSR takes as many epochs as this many iterations each ask for. It then drops an incomplete batch, and with
     # several GPUs in one process has batches of all of them, so that its runs end before total_iter (BasicSR #518).
     iterations = math.ceil(sampler.num_samples / options['batch_size_per_gpu'])
     sampler.num_samples = iterations * loader.batch_size
     sampler.total_size = sampler.num_samples * sampler.num_replicas
+    if isinstance(seeded, StagedDataset):
+        seeded.iterations, seeded.batch = len(loader), loader.batch_size or 1
+        loader.collate_fn = _Kept(loader.collate_fn)
     draws.start_epoch, batches = divmod(position.iteration, len(loader))
     draws.skip = batches * loader.batch_size  # type: ignore[operator]
     position.epoch = draws.start_epoch

@@ -68,7 +68,7 @@ def _load(opt: dict[str, Any], path: Path, what: str, ours: bool) -> dict[str, A
 def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
     """The newest whole state of the experiment; damaged ones are passed over with a warning.
 
-    A model of ours is known to need ``net_g``, which must then be there and whole too.
+    A model of ours is known to need its networks, which must then be there and whole too.
     """
     folder = Path(opt['path']['training_states'])
     opt['path']['resume_state'] = None
@@ -77,8 +77,8 @@ def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
         file = folder / f'{iteration}.state'
         try:
             state = _load(opt, file, 'training_states', ours)
-            if ours:
-                checkpoint.load(Path(opt['path']['models']) / f'net_g_{iteration}.pth', 'models')
+            for network in _networks(opt) if ours else ():
+                checkpoint.load(Path(opt['path']['models']) / f'net_{network}_{iteration}.pth', 'models')
             if state['iter'] != iteration:
                 raise MclirError(f'training_states: {file} is of iteration {state["iter"]}.')
         except MclirError as error:
@@ -93,3 +93,10 @@ def _latest_state(opt: dict[str, Any], ours: bool) -> dict[str, Any] | None:
             'Put back what is missing, or leave out --auto_resume to begin a new run (this one is then put aside).'
         )
     return None
+
+
+def _networks(opt: dict[str, Any]) -> list[str]:
+    """Letters of the networks that a resumed run reads: g, and d of a discriminator."""
+    left_out = opt['path'].get('ignore_resume_networks') or ()
+    letters = [key.removeprefix('network_') for key in opt if key.startswith('network_') and key not in left_out]
+    return list(dict.fromkeys(['g'] * ('network_g' not in left_out) + letters))

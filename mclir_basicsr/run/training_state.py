@@ -64,6 +64,8 @@ class _StateForm(_Part):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     scaler: dict[str, Positive | Count] = {}
     guard: _GuardForm | None = None
+    guard_d: _GuardForm | None = None
+    frozen: list[str] = []
     balance: _BalanceForm | None = None
     curriculum: _CurriculumForm | None = None
     history: dict[str, Any] = {}

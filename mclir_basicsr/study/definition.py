@@ -52,10 +52,12 @@ class Definition:
     Attributes:
         options: The option file as parsed, a HistoryModel's.
         arms: The first is the baseline of all gains.
+        imports: What every run imports first, as ``--import`` takes it.
     """
 
     options: Mapping[str, Any]
     arms: tuple[Arm, ...]
+    imports: tuple[str, ...] = ()
 
     def run_options(self, arm: Arm, seed: int, time_ratios: Mapping[str, float]) -> dict[str, Any]:
         """The option file of one run.
@@ -128,12 +130,13 @@ def read_study_file(file: Path) -> tuple[Path, int | None, tuple[Arm, ...] | Non
     return given.option_file, given.seeds, arms
 
 
-def define(option_file: Path, arms: Iterable[Arm] = DEFAULT_ARMS) -> Definition:
+def define(option_file: Path, arms: Iterable[Arm] = DEFAULT_ARMS, imports: Iterable[str] = ()) -> Definition:
     """A study of an option file.
 
     Args:
         option_file: Of a HistoryModel with ``val`` and metrics, e.g. one that ``mclir enable`` wrote.
         arms: At least two, the baseline first.
+        imports: Files and modules of the user's own, as ``--import`` takes them.
 
     Raises:
         MclirError: The file cannot be read or cannot be studied, or the arms cannot be compared.
@@ -151,7 +154,7 @@ def define(option_file: Path, arms: Iterable[Arm] = DEFAULT_ARMS) -> Definition:
     if not any(phase.startswith('val') for phase in opt.get('datasets') or ()):
         raise MclirError(f'{option_file}: it has no datasets.val, so there is nothing to compare.')
     _check_arms(arms)
-    definition = Definition(opt, arms)
+    definition = Definition(opt, arms, tuple(imports))
     for arm in arms:
         definition.run_options(arm, 0, dict.fromkeys([each.name for each in arms], 1.0))
     return definition

@@ -15,7 +15,7 @@ from mclir_basicsr.study import environment
 from mclir_basicsr.study.compared import differing, digest, named_files
 from mclir_basicsr.study.definition import Arm, Definition, as_yaml, run_name
 from mclir_basicsr.study.results import is_finished
-from mclir_basicsr.study.runs import Job
+from mclir_basicsr.study.runs import Job, import_flags
 
 
 class Folder:
@@ -114,7 +114,7 @@ class Folder:
                 with whole_file(file) as stream:
                     stream.write(as_yaml(opt).encode())
                 if not is_finished(self.root / 'experiments' / name, total, self.datasets()):
-                    jobs.append(Job(name, file, total, tried=tried or seed > 0))
+                    jobs.append(Job(name, file, total, self.definition.imports, tried=tried or seed > 0))
         return jobs
 
     def total_iters(self) -> dict[str, int]:
@@ -156,7 +156,8 @@ class Folder:
                 opt = self._options_of_arms()[arm.name]
                 files.append(Path(folder) / f'{arm.name}.yml')
                 files[-1].write_text(as_yaml(opt), encoding='utf-8')
-            command = [sys.executable, '-m', 'mclir_basicsr.study.timing', *map(str, files)]
+            flags = import_flags(self.definition.imports)
+            command = [sys.executable, '-m', 'mclir_basicsr.study.timing', *map(str, files), *flags]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             last = '\n'.join(done.stderr.strip().splitlines()[-5:])

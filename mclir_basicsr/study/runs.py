@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
@@ -26,12 +26,14 @@ class Job:
         name: Of the experiment.
         options: Its option file.
         total_iter: Iterations in all.
+        imports: What it imports first, as ``--import`` takes it.
         tried: Another seed of its arm has tried a batch before its run; the same batch need not be tried again.
     """
 
     name: str
     options: Path
     total_iter: int
+    imports: tuple[str, ...] = ()
     tried: bool = False
 
 
@@ -60,10 +62,16 @@ def log_file(job: Job, root: Path) -> Path:
     return root / 'logs' / f'{job.name}.log'
 
 
+def import_flags(imports: Iterable[str]) -> list[str]:
+    """The flags of ``mclir`` that import them."""
+    return [flag for name in imports for flag in ('--import', name)]
+
+
 def command(job: Job, root: Path) -> list[str]:
     """What trains a run; experiments go to ``root``, where it goes on from its own latest state if there is one."""
     lock = root / 'logs' / f'{job.name}.lock'
     flags = ['--root', str(root), '-opt', str(job.options), '--auto_resume', *(['--fast'] if job.tried else [])]
+    flags += import_flags(job.imports)
     return [sys.executable, '-m', 'mclir_basicsr.study.child', str(lock), 'train', *flags]
 
 

@@ -65,11 +65,13 @@ def _seconds(model: Any, iteration: int) -> float:
 
 
 def main() -> int:
-    """For a process of its own: two option files, whose ratio is the last line of the output."""
+    """For a process of its own: two option files, and flags ``--import NAME``; the ratio is the output's last line."""
     from pathlib import Path
 
+    from mclir_basicsr.imports import import_all
     from mclir_basicsr.options import parse_file
 
+    import_all(sys.argv[4::2])
     sys.stdout.write(f'\n{step_ratio(*(parse_file(Path(name)) for name in sys.argv[1:3]))}\n')
     return 0
 

@@ -15,6 +15,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import run
 
 from mclir_basicsr.archs.spandrel_bridge import _networks, architecture_names, find_architecture
+from mclir_basicsr.compat import registries
 from mclir_basicsr.inference import restore
 
 NAMES = [module.name for module in iter_modules(spandrel.architectures.__path__) if not module.name.startswith('_')]
@@ -130,3 +131,13 @@ def test_spandrel_is_imported_only_when_asked_for(tmp_path):
     )
     result = run(sys.executable, '-W', 'ignore', '-c', code, cwd=tmp_path)
     assert result.stdout.split() == ['False', 'True'], result.stderr
+
+
+def test_the_log_of_a_run_says_once_that_a_network_is_spandrels(caplog, monkeypatch):
+    monkeypatch.setattr(registries, '_told', set())
+    ARCH_REGISTRY.get('SAFMN')
+    with caplog.at_level('INFO', logger='basicsr'):  # as BasicSR sets it for a run; before that nothing is told
+        ARCH_REGISTRY.get('SAFMN')
+        ARCH_REGISTRY.get('SAFMN')
+        ARCH_REGISTRY.get('EDSR')
+    assert [record.message.split(';')[0] for record in caplog.records] == ["network SAFMN: spandrel's"]

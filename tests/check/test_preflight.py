@@ -37,7 +37,17 @@ def test_a_sound_file(option_file, tmp_path):
     assert 'network_g: EDSR, 0.00 M parameters.' in notes
     assert 'net.pth fits.' in notes
     assert 'datasets.train: 1 pairs.' in notes
+    assert 'param_key_g' not in notes
     assert not (tmp_path / 'experiments').exists()
+
+
+def test_the_averaged_weights_that_are_taken_are_told(option_file, tmp_path):
+    weights = build_network(dict(EDSR)).state_dict()
+    torch.save({'params': weights, 'params_ema': weights}, tmp_path / 'net.pth')
+    opt = parse_file(option_file(path={'pretrain_network_g': str(tmp_path / 'net.pth')}))
+    assert 'path.param_key_g is not given: the averaged weights (EMA)' in '\n'.join(check(opt, tmp_path, fast=True))
+    opt['path']['param_key_g'] = 'params_ema'
+    assert 'param_key_g' not in '\n'.join(check(opt, tmp_path, fast=True))
 
 
 def test_all_faults_come_in_one_message(faults, tmp_path):
@@ -75,6 +85,38 @@ def test_all_faults_come_in_one_message(faults, tmp_path):
 )  # fmt: skip
 def test_single_faults(faults, change, message):
     assert re.search(message, faults(change))
+
+
+@pytest.mark.parametrize(
+    ('block', 'message'),
+    [
+        ({'type': 'FTTLoss'}, r'train\.losses\.1: There is no loss .*did you mean FFTLoss'),
+        ({'type': 'FFTLoss', 'weight': 1}, r'train\.losses\.1: FFTLoss takes no weight .*are loss_weight, reduction\.'),
+        ({'type': 'LPIPSLoss', 'net': 'resnet'}, r'train\.losses\.1: net of LPIPSLoss must be one of alex'),
+        ({'type': 'FFTLoss', 'loss_weight': '1e-3'}, r'train\.losses\.1\.loss_weight must be a number'),
+        ({'type': 'FFTLoss', 'loss_weight': 0}, r'train\.losses\.1: a term with loss_weight 0 has no effect'),
+        ({'type': 'GANLoss', 'gan_type': 'lsgan'}, r'train\.losses\.1: GANLoss judges a discriminator'),
+        ('FFTLoss', r'train\.losses\.1: Input should be a valid dictionary'),
+    ],
+)
+def test_terms_that_cannot_be(faults, block, message):
+    said = faults(lambda opt: opt['train'].update(losses=[{'type': 'FFTLoss'}, block]))
+    assert re.search(message, said)
+    assert said.count('\n  ') == 1
+
+
+def test_a_term_alone_is_no_reconstruction(faults):
+    said = faults(lambda opt: opt['train'].update(pixel_opt=None, losses=[{'type': 'FFTLoss'}]))
+    assert 'train.losses.0 stands beside pixel_opt or perceptual_opt, but train has neither' in said
+
+
+def test_option_files_of_forks_with_further_losses(option_file, tmp_path):
+    """As NAFNet, SAFMN and FFTformer write theirs."""
+    opt = parse_file(option_file())
+    opt['train']['pixel_opt'] = {'type': 'PSNRLoss', 'loss_weight': 1, 'reduction': 'mean', 'toY': False}
+    for key in ('fft_opt', 'fft_loss_opt'):
+        opt['train'][key] = {'type': 'FFTLoss', 'loss_weight': 0.05, 'reduction': 'mean'}
+    assert any('a training batch of' in note for note in check(opt, tmp_path))
 
 
 def test_a_checkpoint_of_another_network(faults, tmp_path):
@@ -163,6 +205,7 @@ def test_fast_makes_losses_without_a_download(option_file, monkeypatch, tmp_path
     monkeypatch.setattr('torch.hub.load_state_dict_from_url', lambda *_, **__: pytest.fail('it downloads'))
     opt = parse_file(option_file())
     opt['train']['perceptual_opt'] = {'type': 'PerceptualLoss', 'layer_weights': {'conv5_4': 1}}
+    opt['train']['losses'] = [dict(opt['train']['perceptual_opt']), {'type': 'LPIPSLoss'}, {'type': 'DISTSLoss'}]
     check(opt, tmp_path, fast=True)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from basicsr.archs import edsr_arch
-from basicsr.utils.registry import ARCH_REGISTRY, METRIC_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from conftest import EDSR
 
 from mclir_basicsr.check.preflight import check
@@ -147,6 +147,20 @@ def test_a_loss_that_fails_is_named(monkeypatch, sound, tmp_path):
     line = fault(sound(), tmp_path)
     assert line.startswith(
         'A training step of HistoryModel on lq 1x3x16x16 and gt 1x3x32x32 fails in train.pixel_opt, L1'
+    )
+
+
+def test_a_further_loss_that_fails_is_named(monkeypatch, sound, tmp_path):
+    class OddLoss(torch.nn.Module):
+        def forward(self, output, gt):
+            return output @ gt.flatten()
+
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, 'OddLoss', OddLoss)
+    losses = [{'type': 'FFTLoss'}, {'type': 'OddLoss'}]
+    assert ' fails in train.losses.1, OddLoss: ' in fault(sound(train={'losses': losses}), tmp_path)
+    OddLoss.forward = lambda self, output, gt: (output - gt).abs()
+    assert fault(sound(train={'losses': losses}), tmp_path).startswith(
+        'train.losses.1: OddLoss gives a tensor of shape (1, 3, 32, 32), but a term is one number'
     )
 
 

@@ -14,7 +14,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses import CCRLoss, CRLoss, streamed
 from mclir_basicsr.losses.contrast import at_size_of
 
-LAYERS = {'relu1_2': 0.25, 'conv2_1': 1.5}
+LAYERS = {'conv2_1': 1.5, 'relu1_2': 0.25}  # not in the order of the network
 
 
 @pytest.mark.parametrize('name', ['contrastive_cr', 'contrastive_ccr_early', 'contrastive_ccr_late'])

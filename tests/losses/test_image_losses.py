@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from basicsr.losses import build_loss
-from basicsr.metrics.psnr_ssim import calculate_psnr_pt
+from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_psnr_pt
 from torch.nn import functional as F
 
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses import PSNRLoss, SSIMLoss
 
 
@@ -21,6 +23,25 @@ def test_psnr_loss_is_minus_the_psnr_of_basicsr():
     output, gt = images(0)
     assert PSNRLoss()(output, gt).item() == pytest.approx(-calculate_psnr_pt(output, gt, 0).mean().item(), rel=1e-5)
     assert PSNRLoss(0.5)(gt, gt).item() == pytest.approx(-40)
+
+
+def test_psnr_loss_on_luma_is_minus_the_psnr_of_basicsr_on_y():
+    """Of images as NAFNet's option files write it, and BasicSR's validation measures them: 8 bits, BGR."""
+    random = np.random.default_rng(3)
+    gt = random.integers(0, 256, (16, 20, 3), dtype=np.uint8)
+    restored = np.clip(gt + random.integers(-9, 10, gt.shape), 0, 255).astype(np.uint8)
+    tensors = [torch.from_numpy(i[..., ::-1] / np.float32(255)).permute(2, 0, 1)[None] for i in (restored, gt)]
+    expected = calculate_psnr(restored, gt, crop_border=0, test_y_channel=True)
+    loss = build_loss({'type': 'PSNRLoss', 'loss_weight': 1, 'reduction': 'mean', 'toY': True})
+    assert loss(*tensors).item() == pytest.approx(-expected, rel=1e-4)
+    assert abs(PSNRLoss()(*tensors).item() + expected) > 0.1
+    with pytest.raises(MclirError, match=r'toY compares RGB images, but these have 1 channel'):
+        loss(*(image[:, :1] for image in tensors))
+
+
+def test_psnr_loss_has_no_other_reduction():
+    with pytest.raises(MclirError, match="reduction of PSNRLoss must be mean, as in NAFNet, but is 'sum'"):
+        PSNRLoss(reduction='sum')
 
 
 def slow_ssim(x, y):

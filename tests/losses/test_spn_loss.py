@@ -220,3 +220,15 @@ def test_beyond_the_margin_nothing_pushes():
     torch.testing.assert_close(gradient, expected)
     with pytest.raises(MclirError, match='margin must be above 0'):
         SPNLoss(weights='random', margin=0.0)
+
+
+def test_sequences_are_compared_frame_by_frame():
+    """(N, T, C, H, W) is as N * T images, gradient too."""
+    loss = SPNLoss(layer_weights={'relu1_1': 1.0}, weights='random')
+    output, negatives = torch.rand(2, 3, 3, 16, 16, requires_grad=True), torch.rand(2, 2, 3, 3, 16, 16)
+    value = loss(output, negatives)
+    (gradient,) = torch.autograd.grad(value, output)
+    flat = output.detach().flatten(0, 1).requires_grad_()
+    expected = loss(flat, negatives.flatten(1, 2))
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(gradient.flatten(0, 1), torch.autograd.grad(expected, flat)[0])

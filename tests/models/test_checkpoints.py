@@ -24,7 +24,7 @@ def load(options, tmp_path, caplog):
         torch.manual_seed(7)
         with caplog.at_level('INFO', 'basicsr'):
             model = build_model(options(model_type, path=options()['path'] | {'pretrain_network_g': str(file)} | path))
-        return model, [line for line in caplog.messages if line.startswith('Loading')]
+        return model, [line for line in caplog.messages if line.startswith(('Loading', 'path.param_key_g'))]
 
     return build
 
@@ -45,7 +45,7 @@ def holds(net, state):
 
 
 @pytest.mark.parametrize('has_ema', [False, True])
-@pytest.mark.parametrize('path', [{}, {'param_key_g': 'params'}, {'param_key_g': 'params_ema'}])
+@pytest.mark.parametrize('path', [{'param_key_g': 'params'}, {'param_key_g': 'params_ema'}])
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_ordinary_files_load_and_log_as_in_basicsr(load, states, has_ema, path, prefix):
     plain, ema = ({prefix + key: value for key, value in state.items()} for state in states)
@@ -56,6 +56,21 @@ def test_ordinary_files_load_and_log_as_in_basicsr(load, states, has_ema, path, 
     assert holds(ours.net_g, stock.net_g.state_dict())
     assert holds(ours.net_g_ema, stock.net_g_ema.state_dict())
     assert holds(ours.net_g_ema, states[has_ema])
+
+
+@pytest.mark.parametrize('has_ema', [False, True])
+def test_without_param_key_g_training_starts_from_what_validation_measures(load, states, has_ema):
+    content = {'params': states[0]} | ({'params_ema': states[1]} if has_ema else {})
+    model, log = load(content)
+    assert holds(model.net_g, states[has_ema])
+    assert holds(model.net_g_ema, states[has_ema])
+    assert any('path.param_key_g is not given: the averaged weights (EMA)' in line for line in log) == has_ema
+
+
+def test_a_resumed_run_goes_on_with_both_of_its_networks(load, states, tmp_path):
+    model, _ = load({'params': states[0], 'params_ema': states[1]}, resume_state=str(tmp_path / '1.state'))
+    assert holds(model.net_g, states[0])
+    assert holds(model.net_g_ema, states[1])
 
 
 @pytest.mark.parametrize('path', [{}, {'param_key_g': None}, {'param_key_g': 'model'}, {'param_key_g': 'net'}])
@@ -69,7 +84,9 @@ def test_files_of_other_forms_start_net_and_ema(load, states, key, path):
     assert holds(model.net_g_ema, state)
     asked = path.get('param_key_g', 'params')
     said = f'Loading: {asked or "a bare state dict"} does not exist, use {key or "a bare state dict"}.'
-    assert (log[0] == said) == (asked != key)
+    chosen = not path and key == 'params_ema'
+    assert (log[0] == said) == (asked != key and not chosen)
+    assert any('param_key_g is not given' in line for line in log) == chosen
     assert all(f'net.pth, with param key: [{key}].' in line for line in log if 'model from' in line)
 
 
@@ -107,7 +124,7 @@ def test_without_strict_the_rest_is_loaded(load, states, broken):
         ({'state': 1}, r'path\.pretrain_network_g: .*net\.pth holds no weights'),
         (
             {key: {'w': torch.zeros(1)} for key in ('generator', 'discriminator')},
-            r'has no entry params, but several sets of weights: generator, discriminator\. Set path\.param_key_g',
+            r'has no entry params_ema or params or ~, but several sets of weights: generator, discriminator\. Set ',
         ),
         (
             {'model': {'conv_first.weight': torch.zeros(1)}},

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from basicsr.models import build_model
+from basicsr.models.lr_scheduler import CosineAnnealingRestartLR
 
+from mclir_basicsr.errors import MclirError
 from mclir_basicsr.models.optimizers import OPTIMIZERS, SCHEDULERS, make_optimizer, make_scheduler
 
 
@@ -29,6 +31,7 @@ ARGUMENTS = {
     'CosineAnnealingWarmRestarts': {'T_0': 2},
     'CyclicLR': {'base_lr': 0.01, 'max_lr': 0.1, 'cycle_momentum': False},
     'OneCycleLR': {'max_lr': 0.1, 'total_steps': 9},
+    'CosineAnnealingRestartCyclicLR': {'periods': [2, 4], 'restart_weights': [1, 1], 'eta_mins': [0.1, 0.01]},
 }
 
 
@@ -41,6 +44,24 @@ def test_any_scheduler_of_torch(name):
         scheduler.step()
         rates.append(scheduler.get_last_lr()[0])
     assert len(set(rates)) > 1 or name in ('ConstantLR', 'LinearLR', 'PolynomialLR')
+
+
+def test_cycles_with_one_lowest_rate_are_those_of_basicsr():
+    arguments = {'periods': [3, 5, 2], 'restart_weights': [1, 0.5, 0.25]}
+    ours = make_scheduler(
+        'CosineAnnealingRestartCyclicLR', torch.optim.Adam(parameters(), 0.1), eta_mins=[0.01] * 3, **arguments
+    )
+    theirs = CosineAnnealingRestartLR(torch.optim.Adam(parameters(), 0.1), eta_min=0.01, **arguments)
+    rates = []
+    for _ in range(10):
+        for schedule in (ours, theirs):
+            schedule.optimizer.step()
+            schedule.step()
+        rates.append(ours.get_last_lr()[0])
+        assert rates[-1] == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
+    assert len(set(rates)) > 5
+    with pytest.raises(MclirError, match='must be of one length'):
+        make_scheduler('CosineAnnealingRestartCyclicLR', ours.optimizer, periods=[3], eta_mins=[1, 2])
 
 
 @pytest.mark.parametrize(

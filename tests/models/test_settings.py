@@ -125,6 +125,7 @@ ARGUMENTS = {
     'CosineAnnealingLR': {'T_max': 9},
     'TrueCosineAnnealingLR': {'T_max': 9},
     'CosineAnnealingWarmRestarts': {'T_0': 3},
+    'CosineAnnealingRestartCyclicLR': {'periods': [3, 9], 'restart_weights': [1, 1], 'eta_mins': [1e-3, 1e-4]},
 }
 
 

@@ -83,6 +83,22 @@ def test_another_key_without_effect_is_a_note(judged, block, key):
     assert note == f'{block}.{key} is read by neither BasicSR nor mclir_basicsr: it has no effect.'.lstrip('.')
 
 
+@pytest.mark.parametrize(
+    ('key', 'said'),
+    [
+        ('ssim_opt', 'a loss beside pixel_opt and perceptual_opt is an entry of train.losses, "- {type: XLoss, ...}".'),
+        ('mse_opt', 'a loss beside pixel_opt and perceptual_opt is an entry of train.losses, "- {type: XLoss, ...}".'),
+        ('pixle_opt', 'did you mean pixel_opt?'),
+        ('percep_opt', 'did you mean perceptual_opt?'),
+        ('fft_los_opt', 'did you mean fft_loss_opt?'),
+    ],
+)
+def test_a_loss_of_a_fork_is_refused_and_one_that_is_off_noted(judged, key, said):
+    assert judged('train', key, {'type': 'XLoss'}) == ([f'train.{key}: unknown key; {said}'], [])
+    if 'train.losses' in said:
+        assert judged('train', 'l1_opt', None)[0] == []
+
+
 def test_a_key_of_path_of_which_basicsr_makes_a_folder(judged):
     assert judged('path', 'root', '/data') == (
         [],
@@ -94,18 +110,18 @@ def test_a_key_of_path_of_which_basicsr_makes_a_folder(judged):
     assert 'path.root: unknown key; BasicSR would make a folder of it' in judged('path', 'root', None)[0][0]
 
 
-def test_keys_of_a_discriminator_are_refused_under_a_history_model(judged, option_file):
+def test_keys_of_a_discriminator_are_refused_where_the_base_has_none(judged, option_file):
     gan = {'gan_opt': {'type': 'GANLoss'}, 'optim_d': {'type': 'Adam'}, 'ldl_opt': None, 'net_d_iters': 1}
     faults, notes = judged('path', 'pretrain_network_d', 'd.pth', train=gan, network_d={'type': 'UNet'})
     assert faults == [
-        'network_d, path.pretrain_network_d, train.gan_opt, train.net_d_iters, train.optim_d: HistoryModel trains '
-        'without a discriminator. Take these keys out, or train with the model_type that they are for (SRGANModel, '
-        'ESRGANModel), without spn_opt and history.'
+        'network_d, path.pretrain_network_d, train.gan_opt, train.net_d_iters, train.optim_d: SRModel (base_model) '
+        'trains without a discriminator. Take these keys out, or set base_model to the class that they are for: '
+        'SRGANModel, ESRGANModel, RealESRGANModel, VideoGANModel, ...'
     ]
     assert notes == []
     of_another = judged('path', 'pretrain_network_d', 'd.pth', ours=False, train=gan, network_d={'type': 'UNet'})
     assert of_another == ([], [])
-    with pytest.raises(MclirError, match=r'train\.gan_opt: HistoryModel trains without a discriminator'):
+    with pytest.raises(MclirError, match=r'train\.gan_opt: SRModel .* trains without a discriminator'):
         read_options(parse_file(option_file(train={'gan_opt': {'type': 'GANLoss'}})))
 
 

@@ -45,6 +45,14 @@ def test_the_published_settings_are_the_defaults():
     assert (train.history.interval, train.history.decay, train.history.start) == ([100, 200, 500, 1000], 0.1, 0.1)
 
 
+@pytest.mark.parametrize(('accumulate', 'total', 'lost'), [(4, 10, 2), (3, 2, 2), (4, 12, 0), (1, 7, 0)])
+def test_iterations_at_the_end_that_make_no_step_are_told_of(accumulate, total, lost):
+    _, notes = read_options({'train': {'accumulate': accumulate, 'total_iter': total}})
+    assert [f'the last {lost} iteration(s) make no optimizer step' in note for note in notes] == [True] * bool(lost)
+    if lost:
+        assert f'{total - lost} or {total - lost + accumulate} loses none' in notes[0]
+
+
 def test_the_vocabulary_of_the_documentation_is_read(tmp_path):
     """Every key once, as an option file writes it."""
     file = tmp_path / 'all.yml'

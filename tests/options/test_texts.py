@@ -35,6 +35,7 @@ def faults(option_file):
         ('logger.print_freq', '1e2', '100'),
         ('train.optim_g.lr', '1e-4', '!!float 1e-4'),
         ('train.pixel_opt.loss_weight', '1e-2', '!!float 1e-2'),
+        ('train.fft_opt.loss_weight', '5e-2', '!!float 5e-2'),
         ('scale', '2', '2'),
     ],
 )

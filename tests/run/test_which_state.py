@@ -81,3 +81,18 @@ def test_resume_state_by_path_and_none(tmp_path):
     opt['path']['resume_state'] = str(tmp_path / 'gone.state')
     with pytest.raises(MclirError, match=r'path\.resume_state: there is no file'):
         resume.load_resume_state(opt)
+
+
+def test_the_discriminator_must_be_there_too(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr('mclir_basicsr.run.stop.listen', lambda: None)
+    monkeypatch.setattr('mclir_basicsr.models.history_model.HistoryModel.check_state', lambda *_: None)
+    opt = resume_options(tmp_path) | {
+        'model_type': 'HistoryModel', 'base_model': 'ESRGANModel', 'manual_seed': 0, 'dist': False,
+        'datasets': {'train': {}}, 'network_g': {}, 'network_d': {},
+    }  # fmt: skip
+    models = tmp_path / 'models'
+    for name in ('net_g_100', 'net_g_20', 'net_d_20'):
+        torch.save({'params': {}}, models / f'{name}.pth')
+    assert resume.load_resume_state(opt)['iter'] == 20
+    assert opt['path']['pretrain_network_d'] == str(models / 'net_d_20.pth')
+    assert 'net_d_100.pth' in caplog.text

@@ -1,7 +1,6 @@
 """Turn a BasicSR option file into an SPN retraining and leave alone what need not change."""
 
 import os
-import re
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,14 @@ from typing import Any
 from ruamel.yaml.nodes import MappingNode
 
 from mclir_basicsr.commands.enable.blocks import COMMENTS, defaults, loss_to_follow
-from mclir_basicsr.commands.enable.forks import REFERENCE_MODEL, UNREAD, take_out, turn_perceptual
-from mclir_basicsr.commands.enable.network import detect_network, write_network
+from mclir_basicsr.commands.enable.fork_files import base_of, network_notes, turn
+from mclir_basicsr.commands.enable.forks import MODELS
+from mclir_basicsr.commands.enable.network import choose_entry, detect_network, write_network
 from mclir_basicsr.commands.enable.option_text import OptionText, all_keys, entries, get, is_null
+from mclir_basicsr.commands.enable.reference import REFERENCE_MODEL, UNREAD, take_out, turn_perceptual
 from mclir_basicsr.commands.enable.weight import check_arguments, fit_weight
 from mclir_basicsr.commands.replacing import refuse_to_replace
 from mclir_basicsr.errors import MclirError
-
-_SUPPORTED = ('SRModel', 'SwinIRModel', 'HistoryModel')
-_OTHER_KINDS = {
-    'RealESRNet': 'it makes its own lq images while it trains',
-    'GAN': 'it trains against a discriminator (GAN)',
-    'Video|EDVR': 'it restores video, whose batches have a time axis',
-}
 
 
 def enable(
@@ -35,7 +29,7 @@ def enable(
     vgg_weights: str | None = None,
     force: bool = False,
 ) -> list[str]:
-    """Write an SPN retraining made from an option file of BasicSR or of the MCLIR reference.
+    """Write an SPN retraining made from an option file of BasicSR, of one of its forks or of the MCLIR reference.
 
     Args:
         source: The option file to start from.
@@ -54,7 +48,7 @@ def enable(
 
     Raises:
         MclirError: An argument is out of bounds, or the source is missing, no YAML, no training option file, of a
-            model of another kind, or an SPN retraining already; or the network of the checkpoint cannot be told; or
+            model that is not known, or an SPN retraining already; or the network of the checkpoint cannot be told; or
             ``target`` exists.
     """
     source, target = Path(source), Path(target)
@@ -63,15 +57,24 @@ def enable(
     refuse_to_replace([target], '-o', force=force)
     text = OptionText(source)
     model, name = _model_and_name(text)
+    is_reference = bool(REFERENCE_MODEL.match(model))
+    base = 'SRModel' if is_reference else base_of(model, str(source))
     network = detect_network(text, pretrain)
-    notes = [f'model_type: {model} became HistoryModel; name: {name}_spn.']
+    on_base = '' if base == 'SRModel' else f' with base_model: {base}'
+    notes = [f'model_type: {model} became HistoryModel{on_base}; name: {name}_spn.']
     text.put(text.root, 'model_type', 'HistoryModel')
+    if on_base:
+        text.insert(text.root, 'model_type', {'base_model': base})
     text.put(text.root, 'name', f'{name}_spn')
     if network is not None:
         write_network(text, network, notes)
     _edit_path(text, pretrain, notes)
+    choose_entry(text, pretrain, notes)
+    if not is_reference:
+        turn(text, model, notes)
+    if network is None:
+        notes += network_notes(text)
     given: dict[str, tuple[Any, str]] = {}
-    is_reference = bool(REFERENCE_MODEL.match(model))
     if is_reference:
         take_out(text, text.root, given)
     spn, history = defaults(given, is_reference and 'adaptive' in model.lower(), negatives, notes)
@@ -90,7 +93,7 @@ def enable(
         notes.append(f'train.spn_opt: {spn["vgg_type"]} with weights {spn["weights"]}{weight}.')
     comments = COMMENTS | {key: comment for key, (_, comment) in given.items() if comment}
     text.insert(train, anchor, {'history': history}, comments)
-    unread = [key for key in UNREAD if key in all_keys(text.root)]
+    unread = [key for key in UNREAD if key in all_keys(text.root)] if is_reference or model not in MODELS else []
     notes += [f'{key} is read by nothing and has no effect; {UNREAD[key]}.' for key in unread]
     fit_weight(text, is_given, ratio, notes).write(target)
     return notes
@@ -120,12 +123,6 @@ def _model_and_name(text: OptionText) -> tuple[str, str]:
     model, name = (str(entries(text.root)[key][1].value) for key in ('model_type', 'name'))
     if {'spn_opt', 'history'} & entries(text.block('train')).keys():
         raise MclirError(f'{text.path} is an SPN retraining already: it has train.spn_opt or train.history.')
-    if model not in _SUPPORTED and not REFERENCE_MODEL.match(model):
-        reasons = [reason for kind, reason in _OTHER_KINDS.items() if re.search(kind, model)]
-        raise MclirError(
-            f'{text.path}: model_type {model} cannot become HistoryModel: {[*reasons, "it is not known here"][0]}. '
-            f'Supported: {", ".join(_SUPPORTED)}, and SRNegModel*, ImageRestorationModel_FFANet_Neg_* of MCLIR.'
-        )
     return model, name
 
 

@@ -1,57 +1,160 @@
-"""What option files of forks have, above all those of the MCLIR reference."""
+"""What option files of BasicSR's forks have that BasicSR has not, and what it is here: one table.
 
-import re
-from typing import Any
+The sources are repositories at GitHub and files in them, as read there; formulas and names are facts, the code is ours.
+"""
 
-from ruamel.yaml.nodes import MappingNode
+from collections.abc import Callable
+from typing import NamedTuple
 
-from mclir_basicsr.commands.enable.blocks import COMMENTS
-from mclir_basicsr.commands.enable.option_text import OptionText, entries, get, numbers
+from mclir_basicsr.commands.enable import fork_edits as edits
+from mclir_basicsr.commands.enable.fork_edits import Edit
 
-REFERENCE_MODEL = re.compile('SRNegModel|ImageRestorationModel_FFANet_Neg')
-_REFERENCE_KEYS = {'neg_iter': 'interval', 'neg_decay': 'decay', 'neg_start': 'start'}
-_PERCEPTUAL_KEYS = ('layer_weights', 'vgg_type', 'use_input_norm', 'range_norm', 'criterion')  # SPNLoss has them too
-UNREAD = {
-    'use_grad_norm': 'to clip the gradient set train.grad_clip_norm',
-    'use_grad_clip': 'to clip the gradient set train.grad_clip_norm',
-    'complie': 'to compile the network set train.compile',
+_NAFNET = 'megvii-research/NAFNet: '
+_RESTORMER = 'swz30/Restormer: '
+_HAT = 'XPixelGroup/HAT: '
+_DRCT = 'ming053l/DRCT: '
+_DAT = 'zhengchen1999/DAT: '
+_REAL_ESRGAN = 'xinntao/Real-ESRGAN: '
+
+
+class Model(NamedTuple):
+    """A model class of a fork.
+
+    Attributes:
+        base: The class of BasicSR that trains likewise, for ``base_model``.
+        source: Where it stands.
+        clips: Whether it clips the gradient to CLIP_NORM where the file has no ``use_grad_clip``; None for one that
+            has no such key.
+    """
+
+    base: str
+    source: str
+    clips: bool | None = None
+
+
+MODELS = {
+    'HATModel': Model('SRModel', f'{_HAT}hat/models/hat_model.py (pads to the window, as HistoryModel validates)'),
+    'DRCTModel': Model('SRModel', f'{_DRCT}drct/models/drct_model.py (likewise)'),
+    'DATModel': Model('SRModel', f'{_DAT}basicsr/models/dat_model.py'),
+    'RealHATMSEModel': Model('RealESRNetModel', f'{_HAT}hat/models/realhatmse_model.py'),
+    'RealHATGANModel': Model('RealESRGANModel', f'{_HAT}hat/models/realhatgan_model.py'),
+    'RealDRCTMSEModel': Model('RealESRNetModel', f'{_DRCT}drct/models/realdrctmse_model.py'),
+    'RealDRCTGANModel': Model('RealESRGANModel', f'{_DRCT}drct/models/realdrctgan_model.py'),
+    'ImageRestorationModel': Model('SRModel', f'{_NAFNET}basicsr/models/image_restoration_model.py', clips=True),
+    'ImageCleanModel': Model('SRModel', f'{_RESTORMER}basicsr/models/image_restoration_model.py', clips=False),
 }
+# Classes of BasicSR 1.4.2 that restore; a base_model, but for those that HistoryModel is anyway.
+OF_BASICSR = {
+    'SRModel': 'SRModel', 'SwinIRModel': 'SRModel', 'HistoryModel': 'SRModel',
+} | {
+    name: name for name in (
+        'RealESRNetModel', 'SRGANModel', 'ESRGANModel', 'RealESRGANModel', 'VideoBaseModel', 'EDVRModel',
+        'VideoRecurrentModel', 'VideoGANModel', 'VideoRecurrentGANModel', 'HiFaceGANModel',
+    )
+}  # fmt: skip
 
 
-def take_out(text: OptionText, block: MappingNode, given: dict[str, tuple[Any, str]]) -> bool:
-    """Move the reference's history keys, wherever they stand, to ``given``; True when that leaves the block empty."""
-    rest = list(entries(block))
-    for key, (_, value) in entries(block).items():
-        if key in _REFERENCE_KEYS:
-            given[_REFERENCE_KEYS[key]] = numbers(text, key, value), text.comment(block, key)
-        elif not (isinstance(value, MappingNode) and value.value and take_out(text, value, given)):
-            continue
-        text.remove(block, key)
-        rest.remove(key)
-    return not rest
+class Entry(NamedTuple):
+    """A key of a fork.
+
+    Attributes:
+        block: ``datasets`` for each data set, else a block of the file.
+        key: Its name there.
+        edit: What becomes of it.
+        source: Where it is read, or says what it means.
+        models: The model types that give it this meaning; empty for any.
+    """
+
+    block: str
+    key: str
+    edit: Callable[[Edit], str]
+    source: str
+    models: tuple[str, ...] = ()
 
 
-def turn_perceptual(
-    text: OptionText, train: MappingNode, spn: dict[str, Any], loss_weight: float | None, notes: list[str]
-) -> None:
-    """Make the reference's negative term, its ``perceptual_opt``, our ``spn_opt``, in place."""
-    block = text.block('perceptual_opt', train)
-    weight, style = (numbers(text, key, get(block, key)) for key in ('perceptual_weight', 'style_weight'))
-    spn['loss_weight'] = loss_weight or abs(weight[0] if weight else 1.0) or spn['loss_weight']
-    text.rename(train, 'perceptual_opt', 'spn_opt')
-    spn['vgg_type'] = 'vgg19'  # what PerceptualLoss takes when the file names none
-    missing = dict(spn)
-    for key in entries(block):
-        name = 'loss_weight' if key == 'perceptual_weight' else key
-        if key in ('type', 'perceptual_weight'):
-            text.put(block, key, missing.pop(name), name)
-        elif key in _PERCEPTUAL_KEYS:
-            missing.pop(key, None)
-        else:
-            text.remove(block, key)
-            if key not in ('style_weight', *_REFERENCE_KEYS):
-                notes.append(f'perceptual_opt.{key} was left out: SPNLoss has no such setting.')
-    text.insert(block, list(entries(block))[-1], missing, COMMENTS)
-    if any(style):
-        notes.append(f'perceptual_opt.style_weight {style[0]} cannot be kept: SPNLoss has no style term.')
-    notes.append(f'train.perceptual_opt became train.spn_opt, loss_weight {spn["loss_weight"]}.')
+_PAIRS = {
+    'Dataset_PairedImage': 'PairedImageDataset',
+    'RealESRGANPairedDataset': 'PairedImageDataset',
+}
+_WITHOUT = {
+    'RealESRGANPairedDataset': (
+        'meta_info',
+        'PairedImageDataset pairs the files of two folders by name: give the folders of the pairs as dataroot_gt and '
+        'dataroot_lq, or list the pairs for PairsFileDataset (docs/data.md)',
+    )
+}
+_OWN_DATA = dict.fromkeys(
+    ('Dataset_GaussianDenoising', 'ImageNetPairedDataset'),
+    'makes lq images in a way that neither BasicSR nor mclir_basicsr has: --import FILE takes its class, with '
+    '@DATASET_REGISTRY.register() above it, or use PairedImageDataset with lq images on disk',
+)
+ENTRIES = (
+    Entry('datasets', 'use_flip', edits.renamed('use_hflip'), f'{_NAFNET}basicsr/data/paired_image_dataset.py'),
+    Entry(
+        'datasets',
+        'geometric_augs',
+        edits.renamed('use_hflip', 'use_rot'),
+        f'{_RESTORMER}basicsr/data/data_util.py: random_augmentation, one of the 8 flips and rotations',
+    ),
+    Entry(
+        'datasets',
+        'type',
+        edits.named(_PAIRS, _OWN_DATA, _WITHOUT),
+        f'{_RESTORMER}basicsr/data/paired_image_dataset.py; {_HAT}hat/data/imagenet_paired_dataset.py; {_REAL_ESRGAN}'
+        'realesrgan/data/realesrgan_paired_dataset.py, whose meta_info has "GT, LQ" in each line',
+    ),
+    Entry('path', 'param_key', edits.renamed('param_key_g'), f'{_NAFNET}basicsr/models/image_restoration_model.py'),
+    Entry(
+        'train',
+        'mixing_augs',
+        edits.left_out('images are not mixed with one another here, as Restormer does for denoising', 'mixup'),
+        f'{_RESTORMER}basicsr/models/image_restoration_model.py: Mixing_Augment',
+    ),
+    Entry(
+        'train',
+        'mixup',
+        edits.left_out('images are not mixed with one another here'),
+        f'{_NAFNET}basicsr/models/image_restoration_model.py: mixup_aug',
+    ),
+    Entry(
+        'val',
+        'window_size',
+        edits.renamed('pad_multiple'),
+        f'{_RESTORMER}basicsr/models/image_restoration_model.py: pad_test',
+        ('ImageCleanModel',),
+    ),
+    Entry(
+        'val',
+        'use_chop',
+        edits.became('tile', {'size': 232, 'overlap': 32}),
+        f'{_DAT}basicsr/models/dat_model.py: parts of at most 200 pixels, and 16 on each side',
+    ),
+    Entry(
+        'val',
+        'rgb2bgr',
+        edits.left_out('images are RGB to the network and BGR to the metrics, always'),
+        f'{_RESTORMER}basicsr/models/image_restoration_model.py: nondist_validation',
+    ),
+    Entry(
+        'val',
+        'use_image',
+        edits.left_out('metrics are of 8-bit images, as BasicSR computes them'),
+        f'{_RESTORMER}basicsr/models/image_restoration_model.py: nondist_validation',
+    ),
+    Entry(
+        'val',
+        'max_minibatch',
+        edits.left_out('images are restored one by one'),
+        f'{_NAFNET}basicsr/models/image_restoration_model.py: test',
+    ),
+    *(
+        Entry(
+            'val',
+            key,
+            edits.left_out('to restore in tiles set val.tile, e.g. {size: 256, overlap: 32}'),
+            f'{_NAFNET}basicsr/models/image_restoration_model.py: grids',
+        )
+        for key in ('grids', 'crop_size_h', 'crop_size_w', 'crop_size_h_ratio', 'crop_size_w_ratio')
+    ),
+)
+CLIP_NORM = 0.01  # of the models with use_grad_clip, which have it in their code

@@ -22,7 +22,7 @@ def detect_network(text: OptionText, pretrain: str | None) -> 'Detected | None':
         raise MclirError(f'{text.path}: it has no network_g. Give it, or a checkpoint to detect it from (--pretrain).')
     from mclir_basicsr.archs.detect import detect  # torch takes seconds to start
 
-    network = detect(Path(os.path.expanduser(pretrain)), '--pretrain', (_param_key(text), 'params'))  # noqa: PTH111
+    network = detect(Path(os.path.expanduser(pretrain)), '--pretrain', entries_of(text))  # noqa: PTH111
     scale = numbers(text, 'scale', get(text.root, 'scale'))
     if scale and scale != [network.scale]:
         raise MclirError(
@@ -46,12 +46,50 @@ def _param_key(text: OptionText) -> str | None:
     return 'params' if node is None else None if is_null(node) else str(node.value)
 
 
+def entries_of(text: OptionText) -> tuple[str | None, ...]:
+    """The entries of the checkpoint to take, as ``path.param_key_g`` says, else those that validation measures."""
+    from mclir_basicsr.files.weights import entries_asked  # torch takes seconds to start
+
+    return entries_asked({'param_key_g': _param_key(text)} if 'param_key_g' in entries(text.block('path')) else {})
+
+
+def choose_entry(text: OptionText, pretrain: str | None, notes: list[str]) -> None:
+    """Write ``path.param_key_g`` where the checkpoint of the file has averaged weights and the file names none.
+
+    A checkpoint that is not there, or not to be read, is left to ``mclir check``.
+    """
+    path = text.block('path')
+    node = get(path, 'pretrain_network_g')
+    given = pretrain or ('' if node is None or is_null(node) else str(node.value))
+    file = Path(os.path.expanduser(given))  # noqa: PTH111  as BasicSR does: ~x may be a name
+    if not file.is_file():
+        return
+    from mclir_basicsr.files.weights import EMA_FIRST, EMA_TAKEN, read_weights
+
+    try:
+        entry = read_weights(file, '--pretrain', entries_of(text)).entry
+    except MclirError:
+        return
+    if entry != _param_key(text):
+        text.put(path, 'param_key_g', entry)
+        what = EMA_TAKEN if entry == EMA_FIRST[0] else 'where the weights stand in the checkpoint.'
+        notes.append(f'path.param_key_g: {entry or "~"}, {what}')
+    elif entry == 'params' and 'param_key_g' in entries(path) and _has(file, EMA_FIRST[0]):
+        notes.append(
+            f'path.param_key_g is left at {entry}; the checkpoint also has averaged weights (EMA), {EMA_FIRST[0]}, '
+            'which validation measured: take those to retrain what its figures belong to.'
+        )
+
+
+def _has(file: Path, entry: str | None) -> bool:
+    from mclir_basicsr.files.weights import read_weights
+
+    return read_weights(file, '--pretrain', (entry, 'params')).entry == entry
+
+
 def write_network(text: OptionText, network: 'Detected', notes: list[str]) -> None:
     """Write the block, the scale where there is none, and where the weights stand in the checkpoint."""
     root, keys = text.root, entries(text.root)
-    if network.entry != _param_key(text):
-        text.put(text.block('path'), 'param_key_g', network.entry)
-        notes.append(f'path.param_key_g: {network.entry or "~"}, where the weights stand in the checkpoint.')
     if is_null(get(root, 'scale')):
         if 'scale' in keys:
             text.remove(root, 'scale')

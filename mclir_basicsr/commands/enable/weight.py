@@ -12,6 +12,7 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.paths import expand
 from mclir_basicsr.losses.spn_weight import PUBLISHED_LOSSES, PUBLISHED_WEIGHT, RATIO, weight_for
 from mclir_basicsr.options import parse_file
+from mclir_basicsr.options.losses import LOSS_KEYS
 
 _WEIGHTS = ('imagenet', 'oxford', 'random')
 
@@ -127,5 +128,5 @@ def _is_as_published(train: Mapping[str, Any]) -> bool:
         and loss.get('type') in PUBLISHED_LOSSES
         and float(loss.get('loss_weight') or 1) == 1
         and loss.get('reduction', 'mean') == 'mean'
-        and not train.get('perceptual_opt')
+        and not any(train.get(key) for key in ('perceptual_opt', *LOSS_KEYS))
     )

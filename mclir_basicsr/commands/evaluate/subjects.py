@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.files.weights import read_weights
+from mclir_basicsr.files.weights import EMA_FIRST, entries_asked, read_weights
 from mclir_basicsr.options import parse_file
-
-EMA_FIRST = ('params_ema', 'params', None)
+from mclir_basicsr.run.resume import is_ours
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def _of_experiment(folder: Path) -> list[Subject]:
     subjects = []
     for label, file in found.items():
         # Training started from what param_key_g names, whatever else its file holds.
-        asked = (opt.get('path') or {}).get('param_key_g', 'params')
-        prefer = (asked, *EMA_FIRST) if label.endswith(' start') else EMA_FIRST
+        asked = entries_asked(({} if is_ours(opt) else {'param_key_g': 'params'}) | (opt.get('path') or {}))
+        prefer = (*asked, *EMA_FIRST) if label.endswith(' start') else EMA_FIRST
         entry = read_weights(file, label, prefer).entry
         subjects.append(Subject(label, file, entry, opt['network_g'], int(opt.get('scale', 1)), opt))
     return subjects

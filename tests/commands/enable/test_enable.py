@@ -4,6 +4,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
 from option_texts import PLAIN, enabled, load
 
 from mclir_basicsr.commands.enable.enable import enable
@@ -95,16 +97,8 @@ def test_a_perceptual_loss_of_basicsr_stays(convert):
 @pytest.mark.parametrize(
     ('model', 'reason'),
     [
-        ('SRGANModel', 'discriminator'),
-        ('ESRGANModel', 'discriminator'),
-        ('RealESRGANModel', 'discriminator'),
-        ('StyleGAN2Model', 'discriminator'),
-        ('HiFaceGANModel', 'discriminator'),
-        ('RealESRNetModel', 'its own lq'),
-        ('VideoBaseModel', 'video'),
-        ('VideoRecurrentModel', 'video'),
-        ('EDVRModel', 'video'),
-        ('OurModel', 'SRModel, SwinIRModel, HistoryModel'),
+        ('StyleGAN2Model', 'generates images: there is nothing that it restores'),
+        ('OurModel', 'it is not known here.*register it: --import FILE.*SRModel, SwinIRModel, HistoryModel.*HATModel'),
     ],
 )
 def test_models_of_another_kind_are_refused(convert, model, reason):
@@ -112,9 +106,25 @@ def test_models_of_another_kind_are_refused(convert, model, reason):
         convert(PLAIN.replace('SRModel', model))
 
 
-@pytest.mark.parametrize('model', ['SwinIRModel', 'HistoryModel'])
-def test_other_models_of_this_kind(convert, model):
-    assert convert(PLAIN.replace('SRModel', model))[1]['model_type'] == 'HistoryModel'
+@pytest.mark.parametrize(
+    ('model', 'base'),
+    [
+        ('SwinIRModel', None),
+        ('HistoryModel', None),
+        ('HATModel', None),
+        ('RealESRNetModel', 'RealESRNetModel'),
+        ('ESRGANModel', 'ESRGANModel'),
+        ('EDVRModel', 'EDVRModel'),
+        ('RealHATGANModel', 'RealESRGANModel'),
+        ('RegisteredModel', 'RegisteredModel'),
+    ],
+)
+def test_other_models_become_the_base_of_historymodel(convert, monkeypatch, model, base):
+    monkeypatch.setattr(MODEL_REGISTRY, '_obj_map', {**MODEL_REGISTRY._obj_map, 'RegisteredModel': SRModel})
+    _, values, notes = convert(PLAIN.replace('SRModel', model))
+    assert values['model_type'] == 'HistoryModel'
+    assert values.get('base_model') == base
+    assert (f'with base_model: {base};' in notes) == (base is not None)
 
 
 @pytest.mark.parametrize(

@@ -1,131 +1,137 @@
-"""Option files of the MCLIR reference before and after `enable`."""
+"""Option files of BasicSR's forks: converted, examined, trained for 3 iterations with SPN, validated."""
 
-from functools import partial
+import re
+import sys
 
 import pytest
-from option_texts import REFERENCE, changed, enabled
+import yaml
+from basicsr.utils.registry import ARCH_REGISTRY
+from fork_texts import FORKS, fork_text
+from option_texts import PLAIN, enabled
 
-from mclir_basicsr.errors import MclirError
-from mclir_basicsr.options import HistoryOptions, SPNOptions, read_options
+from mclir_basicsr.commands.cli import main
+from mclir_basicsr.commands.enable.forks import ENTRIES, MODELS, OF_BASICSR
+from mclir_basicsr.run import figures
 
-
-@pytest.fixture
-def convert(tmp_path):
-    return partial(enabled, tmp_path)
-
-
-def test_reference_blocks_become_ours_in_place(convert):
-    text, values, notes = convert(REFERENCE)
-    gone, new = changed(REFERENCE, text)
-    assert values['train']['spn_opt'] == {
-        'type': 'SPNLoss',
-        'layer_weights': {'relu1_2': 0.25, 'relu3_3': 0.75},
-        'loss_weight': 0.003,
-        'use_input_norm': True,
-        'criterion': 'l2',
-        'vgg_type': 'vgg19',  # what PerceptualLoss takes when none is named
-        'weights': 'imagenet',
-    }
-    assert values['train']['history'] == {'interval': [50, 75, 80], 'decay': 0.2, 'start': 0.3}
-    assert list(values['train']) == ['use_grad_norm', 'pixel_opt', 'spn_opt', 'history']
-    read_options(values)
-    for kept in (
-        '  # of BasicSR',
-        '  # lambda',
-        '  # when',
-        "'relu1_2': 0.25  # early",
-        '    # what to stay away from',
-    ):
-        assert kept in text
-    assert not [line for line in gone + new if line.strip().startswith("'relu")]
-    assert 'style_weight' not in notes
+OWN = """\
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
 
 
-def test_reference_model_names_and_keys_without_effect(convert):
-    for name in ('SRNegModel', 'SRNegModel_Multi', 'ImageRestorationModel_FFANet_Neg_Any'):
-        _, values, notes = convert(REFERENCE.replace('ImageRestorationModel_FFANet_Neg_Multi', name))
-        assert values['model_type'] == 'HistoryModel'
-        assert values['complie'] is False
-        assert values['train']['use_grad_norm'] is True
-        assert 'use_grad_norm' in notes
-        assert 'complie' in notes
-        assert 'train.grad_clip_norm' in notes
+@ARCH_REGISTRY.register()
+class OwnRestormer(nn.Module):
+    def __init__(self, dim, LayerNorm_type):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, dim, 3, 2, 1), nn.ReLU(), nn.ConvTranspose2d(dim, 3, 2, 2))
+
+    def forward(self, x):
+        return x + self.body(x)
 
 
-@pytest.mark.parametrize('where', ['top', 'block', 'perceptual_opt'])
-def test_reference_keys_are_found_elsewhere(convert, where):
-    lines = ['neg_iter:', '- 10', '- 20', 'neg_decay: [0.2, 0.4]', 'neg_start: [0.3, 0.3]']
-    source = ''.join(line for line in REFERENCE.splitlines(keepends=True) if 'neg_' not in line)
-    if where == 'top':
-        source += '\n'.join(lines)
-    elif where == 'block':
-        source = source.replace('val:', '    negs:\n' + ''.join(f'        {line}\n' for line in lines) + 'val:')
-    else:
-        source = source.replace('        style', ''.join(f'        {line}\n' for line in lines) + '        style')
-    text, values, _ = convert(source)
-    assert values['train']['history'] == {'interval': [10, 20], 'decay': [0.2, 0.4], 'start': 0.3}
-    assert 'neg' not in text.split('history:  #')[0].replace('negative', '')
-    assert list(values['train']) == ['use_grad_norm', 'pixel_opt', 'spn_opt', 'history']
+@ARCH_REGISTRY.register()
+class OwnSRFormer(nn.Sequential):
+    def __init__(self, window_size, upscale):
+        super().__init__(nn.Conv2d(3, 3 * upscale**2, 3, 1, 1), nn.PixelShuffle(upscale))
+"""
 
 
-def test_reference_adaptive(convert):
-    adaptive = REFERENCE.replace('Neg_Multi', 'Neg_Adaptive').replace('    neg_decay: !!float 2e-1\n', '')
-    history = {'policy': 'adaptive', 'negatives': 3, 'threshold': 0.022, 'decay': 0.001, 'start': 0.3}
-    assert convert(adaptive)[1]['train']['history'] == history
-    assert convert(adaptive, negatives=5)[1]['train']['history'] == history | {'negatives': 5}
-    read_options(convert(adaptive)[1])
-    kept = convert(REFERENCE.replace('Neg_Multi', 'Neg_aDAPTIVE'))
-    assert kept[1]['train']['history'] == history | {'decay': 0.2}
-    assert '0.001' in kept[2]
+@pytest.mark.parametrize('fork', FORKS)
+def test_it_is_converted_and_trains(fork, tmp_path, write_pairs, monkeypatch, capsys):
+    scale = FORKS[fork]['scale']
+    gt, lq = write_pairs(3, side=36, scale=scale)
+    (tmp_path / 'in.yml').write_text(fork_text(fork, gt, lq))
+    (tmp_path / 'own_networks.py').write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.setattr(ARCH_REGISTRY, '_obj_map', dict(ARCH_REGISTRY._obj_map))
+    monkeypatch.delitem(sys.modules, 'own_networks', raising=False)
+    own = ['--import', 'own_networks.py'] if fork in ('Restormer', 'SRFormer') else []  # spandrel has neither
+
+    def mclir(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['mclir'])
+        status = main([*arguments, *own])
+        said = capsys.readouterr()
+        assert status == 0, said.err
+        return said.out
+
+    said = mclir('enable', 'in.yml', '-o', 'out.yml', '--vgg-weights', 'random')
+    assert 'neither BasicSR nor spandrel has' not in said
+    said = mclir('check', '-opt', 'out.yml')
+    assert [line for line in said.splitlines() if 'has no effect' in line and 'use_shuffle' not in line] == (
+        ['datasets.train.task is read by neither BasicSR nor mclir_basicsr: it has no effect.'] if fork == 'DAT' else []
+    )
+    mclir('train', '-opt', 'out.yml', '--fast')
+    folder = tmp_path / 'experiments' / f'{fork.replace(" ", "-")}_spn'
+    assert (folder / 'models' / 'net_g_3.pth').is_file()
+    assert {figure.image for figure in figures.read(folder) if figure.iteration == 3} == {'000', '001', '002'}
 
 
-def test_arguments_go_before_the_reference_file(convert):
-    train = convert(REFERENCE, negatives=2, loss_weight=0.5)[1]['train']
-    assert train['spn_opt']['loss_weight'] == 0.5
-    assert train['history']['interval'] == [100, 200]
+def test_keys_of_nafnet(tmp_path):
+    text, values, notes = enabled(tmp_path, fork_text('NAFNet'))
+    assert values['datasets']['train']['use_hflip'] is True
+    assert '    use_hflip: true\n    use_rot: true\n' in text
+    assert values['train']['grad_clip_norm'] == 0.01, 'it clips where the file says nothing'
+    assert set(values['val']) == {'val_freq', 'save_img', 'metrics'}
+    assert 'datasets.train.use_flip became use_hflip.' in notes
+    assert 'val.use_image was left out: metrics are of 8-bit images' in notes
+    no_clip = fork_text('NAFNet').replace('train:\n  optim_g', 'train:\n  use_grad_clip: false\n  optim_g')
+    train = enabled(tmp_path, no_clip)[1]['train']
+    assert not {'use_grad_clip', 'grad_clip_norm'} & train.keys()
 
 
-def test_what_a_reference_file_loses_is_said(convert):
-    source = REFERENCE.replace('style_weight: 0', 'style_weight: 7\n        loss_weight: 9\n        margin: 1')
-    source = source.replace('neg_start: 0.3', 'neg_start: [0.3, 0.2, 0.1]').replace('!!float 2e-1', '[0.1, 0.2]')
-    _, values, notes = convert(source)
-    assert values['train']['spn_opt']['loss_weight'] == 0.003
-    assert values['train']['history'] == {'interval': [50, 75, 80], 'decay': 0.1, 'start': 0.3}
-    for said in ('style_weight 7', 'margin', 'neg_start', 'neg_decay'):
-        assert said in notes
-    read_options(values)
+def test_keys_of_restormer(tmp_path):
+    source = fork_text('Restormer')
+    text, values, notes = enabled(tmp_path, source)
+    train = values['datasets']['train']
+    assert (train['type'], values['datasets']['val']['type']) == ('PairedImageDataset', 'PairedImageDataset')
+    assert (train['use_hflip'], train['use_rot']) == (True, True)
+    assert (train['gt_sizes'], train['mini_batch_sizes'], train['iters']) == ([16, 32], [2, 1], [2, 1])
+    assert 'gt_size: 32   # Max patch size' in text
+    assert values['train']['grad_clip_norm'] == 0.01
+    assert values['val']['pad_multiple'] == 8
+    assert set(values['val']) == {'val_freq', 'save_img', 'pad_multiple', 'metrics'}
+    assert 'mixing_augs was left out: images are not mixed' in notes
+    assert 'neither BasicSR nor spandrel has OwnRestormer. Give the file' in notes
+    quiet = source.replace('mixup: true', 'mixup: false').replace('geometric_augs: true', 'geometric_augs: false')
+    _, values, notes = enabled(tmp_path, quiet)
+    assert 'mixing_augs' not in notes
+    assert 'mixing_augs' not in values['train']
+    assert (values['datasets']['train']['use_hflip'], values['datasets']['train']['use_rot']) == (False, False)
 
 
-def test_reference_without_a_negative_term_gets_ours(convert):
-    source = REFERENCE.replace('perceptual_opt:', 'perceptual_opt: ~\n    unused:')
-    options, _ = read_options(convert(source)[1])
-    assert options.train.spn_opt == SPNOptions()
-    assert options.train.history.interval == [50, 75, 80]
+def test_what_nothing_here_stands_for_is_named_with_what_to_do(tmp_path):
+    noisy = fork_text('Restormer').replace('Dataset_PairedImage', 'Dataset_GaussianDenoising', 1)
+    _, values, notes = enabled(tmp_path, noisy)
+    assert values['datasets']['train']['type'] == 'Dataset_GaussianDenoising'
+    assert 'datasets.train.type: Dataset_GaussianDenoising makes lq images in a way' in notes
+    assert '--import FILE takes its class' in notes
+    assert 'neither BasicSR nor spandrel has OwnSRFormer' in enabled(tmp_path, fork_text('SRFormer'))[2]
+    _, values, notes = enabled(tmp_path, fork_text('HAT').replace('conv_scale', 'own_scale'))
+    assert 'network_g: HAT of spandrel' in notes
+    assert "does not take these arguments: got an unexpected keyword argument 'own_scale'" in notes
+    _, values, notes = enabled(tmp_path, fork_text('pairs of Real-ESRGAN'))
+    assert 'meta_info' not in values['datasets']['train']
+    assert 'give the folders of the pairs as dataroot_gt and dataroot_lq' in notes
 
 
-def test_empty_reference_keys_give_the_defaults(convert):
-    source = REFERENCE.replace('[50, 75, 80]', '').replace('!!float 2e-1', '  # ?') + 'neg_start:'
-    text, values, _ = convert(source)
-    assert read_options(values)[0].train.history == HistoryOptions()
-    assert '# ?' in text
+def test_partition_of_dat_becomes_tiles(tmp_path):
+    assert enabled(tmp_path, fork_text('DAT'))[1]['val']['tile'] == {'size': 232, 'overlap': 32}
+    whole = fork_text('DAT').replace('use_chop: True', 'use_chop: False')
+    assert not {'tile', 'use_chop'} & enabled(tmp_path, whole)[1]['val'].keys()
 
 
-@pytest.mark.parametrize(
-    ('old', 'new', 'message'),
-    [
-        ('neg_start: 0.3', 'neg_start: some', r'line 25: neg_start must be a number'),
-        (
-            'neg_iter: [50, 75, 80]',
-            'neg_iter: [50, 0]',
-            'neg_iter, neg_decay and neg_start become train.history:\n.*history.interval',
-        ),
-        ('neg_start: 0.3', 'neg_start: 3', 'history.start'),
-        ('neg_start: 0.3', 'neg_start: {a: 1}', 'neg_start must be a number'),
-        ('neg_start: 0.3', 'neg_start: &s 0.3\n    other: *s', 'after the edit.*alias'),
-        ('neg_start: 0.3', 'negs: {neg_start: 0.3, more: 1}', 'line 25.*one per line'),
-    ],
-)
-def test_faults_in_a_reference_file_are_named(convert, old, new, message):
-    assert old in REFERENCE
-    with pytest.raises(MclirError, match=message):
-        convert(REFERENCE.replace(old, new))
+def test_files_of_basicsr_have_none_of_these_keys(tmp_path):
+    keys = {entry.key for entry in ENTRIES} - {'type'}
+    assert not keys & set(re.findall(r'\w+', PLAIN))
+    assert not MODELS.keys() & OF_BASICSR.keys()
+
+
+def test_each_entry_has_its_source():
+    sources = [entry.source for entry in (*ENTRIES, *MODELS.values())]
+    assert [source for source in sources if not re.match(r'[\w-]+/[\w-]+: [\w/]+\.py', source)] == []
+
+
+def test_the_file_that_comes_out_is_yaml_to_basicsr_too(tmp_path):
+    for fork in FORKS:
+        text, values, _ = enabled(tmp_path, fork_text(fork))
+        assert yaml.safe_load(text)['name'] == values['name']

@@ -103,6 +103,24 @@ def test_the_entry_that_the_file_names_is_kept(convert, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('line', 'chosen', 'said'),
+    [
+        ('', 'params_ema', 'path.param_key_g: params_ema, the averaged weights (EMA)'),
+        ('  param_key_g: params_ema\n', 'params_ema', ''),
+        ('  param_key_g: params\n', 'params', 'path.param_key_g is left at params; the checkpoint also has averaged'),
+        ('  param_key_g: gone\n', 'params', 'path.param_key_g: params, where the weights stand in the checkpoint'),
+    ],
+)
+def test_the_averaged_weights_are_retrained_unless_the_file_names_others(convert, tmp_path, line, chosen, said):
+    weights = build_network(dict(NETWORKS['EDSR'])).state_dict()
+    torch.save({'params': weights, 'params_ema': weights}, tmp_path / 'net.pth')
+    _, values, notes = convert(PLAIN.replace('path:\n', f'path:\n{line}'), pretrain=str(tmp_path / 'net.pth'))
+    assert values['path']['param_key_g'] == chosen
+    assert said in notes
+    assert bool(said) == ('param_key_g' in notes)
+
+
+@pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
         ('scale: 2', 'scale: 4', r'in\.yml: scale is 4, but --pretrain .*net\.pth is a network of scale 2\. Use'),
