@@ -35,7 +35,7 @@ from mclir_basicsr.study.verdict import sentence
 
 BASE_ITERATIONS, ITERATIONS = 300, 100
 ARMS = ('first', 'second')
-EXPECTED = 2  # at most, of 20
+MOST = 2  # of 20
 PHOTOGRAPHS = {'train': (('astronaut', 'coffee'), 96, 12), 'held-out': (('chelsea', 'rocket'), 64, 5)}
 
 
@@ -142,7 +142,7 @@ def main() -> None:
         f'{apart.std(ddof=1) if len(apart) > 1 else 0:.4f}; half of an interval: {half.mean():.4f} in the mean. '
         f'{time.monotonic() - began:.0f} s.'
     )
-    if different > EXPECTED * len(found) / 20:
+    if different > MOST:
         raise SystemExit(1)
 
 

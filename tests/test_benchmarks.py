@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -99,6 +100,17 @@ def test_the_coverage_of_intervals(monkeypatch, capsys):
     assert (len(once.splitlines()), len(looked.splitlines()), len(odd.splitlines())) == (10, 25, 10)
     means = [float(line.split()[5]) for line in once.splitlines()[1:]]
     assert all(93 <= mean <= 97 for mean in means)
+
+
+def test_plain_against_plain(monkeypatch, capfd):
+    """Two runs of an arm differ, as their seeds do, and are compared by image."""
+    plain = benchmark('plain_against_plain', ['--pairs', 1, '--seeds', 2, '--iterations', 2], monkeypatch)
+    monkeypatch.setattr(plain, 'BASE_ITERATIONS', 2)
+    plain.main()
+    said = capfd.readouterr().out
+    assert re.search(r'(?m)^ 1: [+-]\d+\.\d+ dB on held-out, 95 % -?[\d.]+ to -?[\d.]+, 2 seeds', said)
+    assert not re.search(r'(?m)^ 1: [+-]0\.0+ dB', said), 'the same run twice'
+    assert re.search(r'\n[01] of 1 called different\.', said)
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,9 @@ class HistoryModel(SPNTermModel):
     def on(cls, base: type) -> 'type[HistoryModel]':
         """The class of a HistoryModel on a base, which has this class before the base and a step at its place.
 
-        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('EDVRModel')).__mro__[6:10]]
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('EDVRModel')).__mro__[7:11]]
         ['EDVRModel', 'VideoBaseModel', 'TrainingStep', 'SRModel']
-        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('ESRGANModel')).__mro__[6:10]]
+        >>> [kind.__name__ for kind in HistoryModel.on(bases.find('ESRGANModel')).__mro__[7:11]]
         ['BaseStep', 'ESRGANModel', 'SRGANModel', 'SRModel']
         """
         if issubclass(cls, (TrainingStep, BaseStep)):  # made here before

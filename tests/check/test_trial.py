@@ -100,7 +100,10 @@ def test_a_val_set_that_the_network_cannot_take(monkeypatch, sound, tmp_path):
 @pytest.mark.parametrize('kind', [list, tuple])
 def test_list_or_tuple_outputs(kind, monkeypatch, sound, tmp_path):
     opt = sound(network_g=network(monkeypatch, 'Pair', lambda self, x: kind([edsr_arch.EDSR.forward(self, x)] * 2)))
-    assert f'network_g: Pair makes a {kind.__name__} of 2 of lq' in fault(opt, tmp_path)
+    said = fault(opt, tmp_path)
+    assert f'network_g: Pair makes a {kind.__name__} of 1x3x32x32 and 1x3x32x32 of lq' in said
+    assert 'name it by the key output of a HistoryModel: its place in the list (-1 for the last) or its key' in said
+    assert 'spn_ratio is' in check(opt | {'output': -1}, tmp_path)[-1]
 
 
 def test_a_network_of_another_scale_that_cannot_be_told_without_values(monkeypatch, sound, tmp_path):
