@@ -80,7 +80,8 @@ class Block(NamedTuple):
         of_another_class = self.path.startswith('datasets') and any(key in keys for keys in DATA_SETS.values())
         if key in _OF_FORKS | OF_TRAINING or of_another_class:
             return ''
-        near = did_you_mean(key, self.own, most=1, cutoff=0.7) or did_you_mean(key, self.read, most=1, cutoff=likeness)
+        all_keys = {*self.own, *self.read}
+        near = did_you_mean(key, all_keys, most=1, cutoff=likeness) or did_you_mean(key, self.own, most=1, cutoff=0.7)
         meant = [name for word, name in _MEANT.get(self.path, {}).items() if word in key.lower()]
         return near or (f'did you mean {meant[0]}?' if meant else '')
 
