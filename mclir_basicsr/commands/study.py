@@ -82,7 +82,7 @@ def study(
             f'--slurm: how much longer {", ".join(unmeasured)} trains cannot be measured here, since the runs will be '
             'elsewhere. Give --time-ratio R, or --arm without it.'
         )
-    examine(folder.untried(), out, here=slurm is None)
+    examine(folder.untried(), out, imports, here=slurm is None)
     folder.prepare()
     looks = Looks(seeds, until.most) if until is not None else None
     for count in range(seeds, (until.most if until is not None else seeds) + 1):

@@ -28,7 +28,7 @@ class Folder:
 
     Attributes:
         root: The folder.
-        files: Digests of the weights and data that the arms name, as they name them.
+        files: Digests of the weights, data and code that the arms name, as they name them.
         time_ratios: By arm with ``as_long_as``; measured once and then kept.
 
     Raises:
@@ -38,7 +38,11 @@ class Folder:
     def __init__(self, root: Path, definition: Definition, time_ratio: float | None = None) -> None:
         self.root, self.definition = root, definition
         self.time_ratios: dict[str, float] = {}
-        self.files = {name: digest(Path(name).expanduser()) for name in named_files(self._options_of_arms().values())}
+        names = [
+            *named_files(self._options_of_arms().values()),
+            *(name for name in definition.imports if Path(name).is_file()),
+        ]
+        self.files = {name: digest(Path(name).expanduser()) for name in names}
         if self._file.is_file():
             self._refuse_other(json.loads(self._file.read_text(encoding='utf-8')))
         elif root.is_dir() and any(root.iterdir()):

@@ -1,5 +1,6 @@
 """``--import``: a network, a loss and a data set of the user's own, by every command that builds them."""
 
+import json
 import sys
 
 import pytest
@@ -106,6 +107,9 @@ def test_the_runs_of_a_study_import_it_too(own, tmp_path):
     study = run(sys.executable, *command, *arms, '--import', 'code/own_code.py', cwd=tmp_path)
     assert study.returncode == 0, study.stderr[-3000:]
     assert 'spn: ' in study.stdout
+    assert 'No pictures' not in (tmp_path / 'study' / 'index.html').read_text()
+    files = json.loads((tmp_path / 'study' / 'results.json').read_text())['compared']['files']
+    assert files['code/own_code.py']['of'] == 'content'
 
 
 def test_so_do_the_processes_that_read_data_where_they_are_spawned(tmp_path):
