@@ -61,7 +61,8 @@ class CheckpointModel(ValidationModel):
         logger, net = get_root_logger(), self.get_bare_model(net)
         which, path = self._which(net), self.opt['path']
         asked_for, key = f'param_key_{which}', f'path.pretrain_network_{which}'
-        is_free = which == 'g' and asked_for not in path and not path.get('resume_state') and param_key in EMA_FIRST
+        goes_on = bool(path.get('resume_state')) or Path(load_path).parent == Path(path.get('models') or '/')
+        is_free = which == 'g' and asked_for not in path and not goes_on and param_key in EMA_FIRST
         prefer = EMA_FIRST if is_free else (param_key, path.get(asked_for, 'params'), 'params')
         weights, entry = read_weights(Path(load_path), key, prefer)
         if is_free and (param_key, entry) == ('params', EMA_FIRST[0]):

@@ -183,7 +183,7 @@ def test_fast_leaves_the_trial_out(option_file, tmp_path):
     for command in ('check', 'train'):
         result = run(sys.executable, script, command, '-opt', file, cwd=tmp_path)
         assert result.returncode == 2
-        assert 'network_g: EDSR makes a tuple of 2' in result.stderr
+        assert 'network_g: EDSR makes a tuple of 1x3x32x32 and 1x3x16x16' in result.stderr
         assert not (tmp_path / 'experiments').exists()
     assert run(sys.executable, script, 'check', '-opt', file, '--fast', cwd=tmp_path).returncode == 0
     result = run(sys.executable, script, 'train', '--fast', '-opt', file, cwd=tmp_path)
@@ -227,7 +227,7 @@ from basicsr.archs.edsr_arch import EDSR
 from mclir_basicsr import HistoryModel
 from mclir_basicsr.commands.cli import main
 
-step, make = HistoryModel.optimize_parameters, EDSR.__init__
+step, make = TrainingStep.optimize_parameters, EDSR.__init__
 
 def make_with_statistics(self, *args, **kwargs):
     make(self, *args, **kwargs)
@@ -241,7 +241,7 @@ def telling_step(self, current_iter):
     with open(f'rank{self.opt["rank"]}', 'a') as file:
         file.write(f'{values.sum().item()!r} {values.norm().item()!r} {self.history.refreshes}\\n')
 
-HistoryModel.optimize_parameters, EDSR.__init__ = telling_step, make_with_statistics
+TrainingStep.optimize_parameters, EDSR.__init__ = telling_step, make_with_statistics
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -272,14 +272,14 @@ import sys
 from mclir_basicsr import HistoryModel
 from mclir_basicsr.commands.cli import main
 
-step = HistoryModel.optimize_parameters
+step = TrainingStep.optimize_parameters
 
 def deadly_step(self, current_iter):
     if current_iter == 2 and self.opt['rank'] == 1:
         os._exit(9)
     step(self, current_iter)
 
-HistoryModel.optimize_parameters = deadly_step
+TrainingStep.optimize_parameters = deadly_step
 sys.exit(main(sys.argv[1:]))
 """
 

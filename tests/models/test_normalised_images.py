@@ -100,5 +100,5 @@ def test_a_mean_without_a_std_or_impossible_values_are_named(given):
 
 def test_range_norm_beside_mean_and_std_is_refused(options):
     spn = SPN | {'spn_opt': SPN['spn_opt'] | {'range_norm': True}}
-    with pytest.raises(MclirError, match=r'range_norm is true, but mean and std .* take range_norm out'):
+    with pytest.raises(MclirError, match=r'range_norm of .* is true, but mean and std .* take range_norm out'):
         build_model(options(train=spn, datasets={'train': NORMALISED}, network_g=dict(EDSR)))

@@ -29,14 +29,14 @@ mclir_basicsr.register()
 from mclir_basicsr import HistoryModel
 from mclir_basicsr.commands.cli import main
 
-step = HistoryModel.optimize_parameters
+step = TrainingStep.optimize_parameters
 
 def deadly_step(self, current_iter):
     if current_iter == int(os.environ.get('KILL_AT', 0)):
         os._exit(9)
     step(self, current_iter)
 
-HistoryModel.optimize_parameters = deadly_step
+TrainingStep.optimize_parameters = deadly_step
 if sys.argv[1] == 'train':
     sys.exit(main(sys.argv[1:]))
 del sys.argv[1]
