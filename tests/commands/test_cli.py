@@ -224,7 +224,7 @@ TELLING_RANK = """
 import sys
 import torch
 from basicsr.archs.edsr_arch import EDSR
-from mclir_basicsr import HistoryModel
+from mclir_basicsr.models.step import TrainingStep
 from mclir_basicsr.commands.cli import main
 
 step, make = TrainingStep.optimize_parameters, EDSR.__init__
@@ -269,7 +269,7 @@ def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_pa
 DYING_RANK = """
 import os
 import sys
-from mclir_basicsr import HistoryModel
+from mclir_basicsr.models.step import TrainingStep
 from mclir_basicsr.commands.cli import main
 
 step = TrainingStep.optimize_parameters

@@ -26,7 +26,7 @@ RUN = """
 import os, runpy, sys
 import mclir_basicsr
 mclir_basicsr.register()
-from mclir_basicsr import HistoryModel
+from mclir_basicsr.models.step import TrainingStep
 from mclir_basicsr.commands.cli import main
 
 step = TrainingStep.optimize_parameters
