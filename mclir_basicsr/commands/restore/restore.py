@@ -75,11 +75,15 @@ def restore_all(
         if targets[file].suffix.lower() not in picture.DEEP:
             after = replace(after, bits=8)
         targets[file].parent.mkdir(parents=True, exist_ok=True)
-        picture.write(after, targets[file])
+        try:
+            picture.write(after, targets[file])
+        except MclirError as error:
+            faults.append(str(error))
+            continue
         done.append(_name(targets[file], out))
         _record(out, settings, done)
     made = len(waiting) - len(faults)
-    said = [subject.told(), *faults, f'{made} of {len(files)} images restored into {out}']
+    said = [subject.told(), *_others(source), *faults, f'{made} of {len(files)} images restored into {out}']
     if len(waiting) < len(files):
         said[-1] += f', {len(files) - len(waiting)} were there already'
     return [*said[:-1], f'{said[-1]}.'], not faults
@@ -94,6 +98,15 @@ def _images(source: Path) -> list[Path]:
     if not found:
         raise MclirError(f'-i: {source} holds no image ({", ".join(picture.SUFFIXES)}).')
     return found
+
+
+def _others(source: Path) -> list[str]:
+    """A note on the files of a folder that are no images by their names."""
+    names = [file for file in source.rglob('*') if file.is_file() and file.suffix.lower() not in picture.SUFFIXES]
+    if not names:
+        return []
+    kinds = ', '.join(sorted({file.suffix.lower() or file.name for file in names}))
+    return [f'{len(names)} other files of {source} are passed over ({kinds}); images are {", ".join(picture.SUFFIXES)}.']
 
 
 def _target(file: Path, root: Path, out: Path, suffix: str) -> Path:

@@ -131,6 +131,17 @@ def test_damaged_files_are_named_and_passed_over(network, photographs, tmp_path)
     assert not (tmp_path / 'out' / 'bad.png').exists()
 
 
+def test_files_that_are_no_images_and_results_that_cannot_be_are_named(network, photographs, tmp_path):
+    (photographs / 'notes.txt').write_text('of last summer')
+    Image.open(photographs / 'plain.png').save(photographs / 'still.gif')
+    (photographs / 'has alpha.jpg').write_bytes((photographs / 'été' / 'alpha.png').read_bytes())
+    said, is_whole = restore_all(network, photographs, tmp_path / 'out')
+    assert not is_whole
+    assert said[1].startswith(f'2 other files of {photographs} are passed over (.gif, .txt)')
+    assert 'has alpha.jpg cannot be written' in said[2]
+    assert said[3].startswith('9 of 10 images restored')
+
+
 def test_results_of_other_origin_are_not_replaced(network, photographs, tmp_path):
     out = tmp_path / 'out'
     out.mkdir()
