@@ -147,7 +147,10 @@ def _pipeline(name: str, flags: list[str]) -> int:
     if name == 'train':
         from basicsr.train import train_pipeline
 
-        train_pipeline(str(root))
+        from mclir_basicsr.run import progress
+
+        with progress.shown():
+            train_pipeline(str(root))
     else:
         from basicsr.test import test_pipeline
 

@@ -25,6 +25,9 @@ _TURNS = {  # by EXIF orientation: quarters to the left, then a flip of left and
 }  # fmt: skip
 _ORIENTATION = 0x0112
 _ANIMATED = ('GIF', 'PNG', 'WEBP', 'AVIF')  # the second image of a phone's JPEG (MPO) is another view of the first
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError, tifffile.TiffFileError,
+)  # fmt: skip
 _COLOUR_TYPE, _GREY_WITH_ALPHA = 25, 4  # byte of a PNG's header, and its value (PNG specification, 11.2.1)
 
 
@@ -64,9 +67,7 @@ def read(file: Path) -> Picture:
             return _of_pillow(image, content)
     except UnidentifiedImageError as error:
         raise MclirError(f'{file} cannot be read: it is damaged or no image.') from error
-    except (
-        OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError, tifffile.TiffFileError,
-    ) as error:  # fmt: skip
+    except _DAMAGE as error:
         raise MclirError(f'{file} cannot be read: {error}') from error
 
 

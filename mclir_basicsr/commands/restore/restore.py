@@ -106,7 +106,9 @@ def _others(source: Path) -> list[str]:
     if not names:
         return []
     kinds = ', '.join(sorted({file.suffix.lower() or file.name for file in names}))
-    return [f'{len(names)} other files of {source} are passed over ({kinds}); images are {", ".join(picture.SUFFIXES)}.']
+    return [
+        f'{len(names)} other files of {source} are passed over ({kinds}); images are {", ".join(picture.SUFFIXES)}.'
+    ]
 
 
 def _target(file: Path, root: Path, out: Path, suffix: str) -> Path:
