@@ -9,6 +9,8 @@ from torch import Tensor
 from mclir_basicsr.inference.restore import restore
 from mclir_basicsr.inference.tiles import Forward
 
+WHITE = 0.1  # of the range of values: the spread that pictures of it show as white
+
 
 def spread(images: Tensor) -> Tensor:
     """Standard deviation over several restorations of one image, its mean over the channels.

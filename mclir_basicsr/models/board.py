@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from mclir_basicsr.inference.needs import needs_of
-from mclir_basicsr.inference.spread import restore_with_spread
+from mclir_basicsr.inference.spread import WHITE, restore_with_spread
 from mclir_basicsr.inference.tiles import FixedTile
 
 _IMAGES = 4  # of a data set, at each validation
 _SIDE = 64  # lq pixels of the middle of an image
-_WHITE = 0.1  # the spread that is shown as white
 
 
 class Board:
@@ -62,7 +61,7 @@ class Board:
             parts.append(_colour(undone(gt[..., top : top + output.shape[-2], left : left + output.shape[-1]])))
         if negatives:
             one = undone(torch.ones_like(output)) - undone(torch.zeros_like(output))  # of [0, 1] in the network's range
-            parts.append(_colour(apart[:, None] * one.mean() / _WHITE))
+            parts.append(_colour(apart[:, None] * one.mean() / WHITE))
         strip = torch.cat([part.float().cpu().clamp(0, 1) for part in parts], dim=-1)[0]
         self._writer.add_image(f'{self._dataset}/{name}', strip, self._iteration)
         self._shown += 1

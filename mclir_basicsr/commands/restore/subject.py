@@ -1,5 +1,6 @@
 """The network of a restoration, and a picture through it."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,12 @@ class Restorer:
         self._pad = pad if isinstance(pad, int) else needs.pad_multiple
         self._channels = self._channels_taken()
         self.tile = self._tiles(tile, needs._replace(pad_multiple=self._pad))
+
+    def with_network(self, net: nn.Module) -> 'Restorer':
+        """The same with another network of the same kind."""
+        other = copy.copy(self)
+        other._net = net.to(self._device).eval()
+        return other
 
     def __call__(self, picture: Picture) -> Picture:
         """Restore a picture: (H, W) becomes (H * scale, W * scale), with alpha, bits and profile as they were.

@@ -124,7 +124,7 @@ def test_the_card(experiment, tmp_path):
 def test_what_cannot_be_exported_is_named_and_nothing_is_replaced(experiment, tmp_path):
     with pytest.raises(MclirError, match='no experiment folder'):
         export(experiment / 'models' / 'net_g_latest.pth', tmp_path / 'out')
-    with pytest.raises(MclirError, match='there is no .*results.json'):
+    with pytest.raises(MclirError, match=r'there is no .*results\.json'):
         export(experiment, tmp_path / 'out', onnx=False, study=tmp_path)
     (tmp_path / 'kept').mkdir()
     (tmp_path / 'kept' / 'README.md').write_text('mine')

@@ -186,6 +186,24 @@ def test_it_goes_on_where_it_was_killed(network, photographs, tmp_path):
     assert not list(out.rglob('*.tmp')) or said
 
 
+def test_a_kill_between_a_result_and_its_record_is_gone_on_from(network, photographs, tmp_path, monkeypatch):
+    from mclir_basicsr.commands.restore import restore
+
+    out, write = tmp_path / 'out', restore.picture.write
+
+    def killed(picture, file):
+        write(picture, file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(restore.picture, 'write', killed)
+    with pytest.raises(KeyboardInterrupt):
+        restore_all(network, photographs, out)
+    monkeypatch.undo()
+    assert len(list(out.rglob('*.*'))) == 2 and not _done(out)  # a result, and the record
+    said, is_whole = restore_all(network, photographs, out)
+    assert is_whole and said[-1].startswith('9 of 9 images restored')
+
+
 def _done(out):
     file = out / 'restored.json'
     return json.loads(file.read_text())['done'] if file.is_file() else []
