@@ -39,7 +39,7 @@ def test_maps_and_figures(trained, write_pairs, tmp_path):
     out = tmp_path / 'out'
     done = run('mclir', 'restore', folder, '-i', lq, '-o', out, '--uncertainty', '--gt', gt, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'over 2 negatives of 10.state' in done.stdout and 'means over 2 images' in done.stdout
+    assert 'the network and 2 negatives of 10.state' in done.stdout and 'means over 2 images' in done.stdout
     image = torch.from_numpy(cv2.imread(str(lq / '000.png'))[..., ::-1].copy()).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         members = torch.cat([net(image), *history(image)]).permute(0, 2, 3, 1).numpy()  # (3, H, W, C)
