@@ -28,7 +28,7 @@ def seconds_left(elapsed: float, done: int, left: int) -> float:
 
 
 def text(name: str, values: Mapping[str, Any], left: float, peak: int | None = None) -> str:
-    """The line, in the form of BasicSR's MessageLogger, which tools that read logs know.
+    r"""The line, in the form of BasicSR's MessageLogger, which tools that read logs know.
 
     Args:
         name: Of the experiment.
@@ -37,10 +37,11 @@ def text(name: str, values: Mapping[str, Any], left: float, peak: int | None = N
         left: Seconds that the run will still take.
         peak: Bytes of GPU memory that the run took at most; None without a GPU.
 
-    >>> text('spn', {'epoch': 0, 'iter': 90, 'lrs': [1e-4], 'time': 0.2, 'data_time': 0.01, 'refreshes': 3}, 4.0)[:70]
-    '[spn][epoch:  0, iter:      90, lr:(1.000e-04,)] [eta: 0:00:04, 5.00 it'
-    >>> text('spn', {'epoch': 0, 'iter': 90, 'lrs': [1e-4], 'l_pix': 0.25, 'refreshes': 3}, 4.0)[-29:]
-    'l_pix: 2.5000e-01 refreshes: 3 '
+    >>> values = {'epoch': 0, 'iter': 90, 'lrs': [1e-4], 'time': 0.2, 'data_time': 0.01, 'neg_refresh': 3}
+    >>> print(text('spn', values, left=4.0).strip().replace('] ', ']\n'))
+    [spn][epoch:  0, iter:      90, lr:(1.000e-04,)]
+    [eta: 0:00:04, 5.00 it/s, time (data): 0.200 (0.010)]
+    neg_refresh: 3
     """
     rest = {key: value for key, value in values.items() if key not in _OF_THE_LOOP}
     head = f'[{name}][epoch:{values["epoch"]:3d}, iter:{values["iter"]:8,d}, lr:({_rates(values["lrs"])})] '

@@ -54,8 +54,8 @@ def trained(example, folder, steps, checkpoint=None):
     spn = example.SPN(make_net, interval=[2, 3], **LOSS)
     module = Restoration(spn)
     trainer = lightning.Trainer(
-        max_epochs=1, limit_train_batches=steps, callbacks=[spn], default_root_dir=folder, accelerator='cpu', logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        max_epochs=1, limit_train_batches=steps, callbacks=[spn], default_root_dir=folder, accelerator='cpu',
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(module, loader(), ckpt_path=checkpoint)
     return trainer, module, spn

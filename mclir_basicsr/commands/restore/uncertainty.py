@@ -67,7 +67,7 @@ class Uncertainty:
     def __init__(self, subject: Subject, state: Path, gt: Path | None, out: Path) -> None:
         if gt is not None and not gt.is_dir():
             raise MclirError(f'--gt: there is no folder {gt}.')
-        self._negatives, self._gt, self._file = _negatives(subject, state), gt, out / FIGURES
+        self._negatives, self._gt, self._file = negatives_of(subject, state), gt, out / FIGURES
         self.settings = {'state': hashlib.sha256(state.read_bytes()).hexdigest(), 'gt': None if gt is None else str(gt)}
         self._told = {'state': state.name, 'negatives': len(self._negatives), 'map': f'16 bits, white is {WHITE}'}
         self._images: dict[str, Any] = {}
@@ -125,7 +125,12 @@ class Uncertainty:
         return {name: sum(found) / len(found) for name, found in values.items() if found}
 
 
-def _negatives(subject: Subject, state: Path) -> list[nn.Module]:
+def negatives_of(subject: Subject, state: Path) -> list[nn.Module]:
+    """The negative models of a training state.
+
+    Raises:
+        MclirError: It holds none, or those of another network.
+    """
     from basicsr.archs import build_network
 
     held: Mapping[str, Any] = checkpoint.load(state, '--uncertainty').get('history') or {}
