@@ -1,6 +1,6 @@
 """Does the spread of a run's negatives tell where its network errs? docs/uncertainty.md has what it printed.
 
-    python benchmarks/uncertainty.py EXPERIMENT --lq DIR --gt DIR [--state FILE]
+    python benchmarks/uncertainty.py EXPERIMENT --lq DIR --gt DIR [--state FILE] [--only K ...]
 
 Beside the spread it measures two maps that need no history: the gradient of the restored image (edges are hard), and
 how far the network moves from bicubic interpolation. A map of the negatives is worth its cost only where it beats these.
@@ -34,12 +34,14 @@ def main() -> None:
     parser.add_argument('--lq', type=Path, required=True)
     parser.add_argument('--gt', type=Path, required=True)
     parser.add_argument('--state', type=Path)
+    parser.add_argument('--only', type=int, nargs='+', help='negatives to take, counted from 0 (default: all)')
     options = parser.parse_args()
     register()
     subject = subject_of(options.experiment)
     state = options.state or newest_state(options.experiment)
     restorer = Restorer(subject)
-    others = [restorer.with_network(net) for net in negatives_of(subject, state)]
+    negatives = negatives_of(subject, state)
+    others = [restorer.with_network(negatives[k]) for k in options.only or range(len(negatives))]
     found: dict[str, list[tuple[float, float, float]]] = {}
     for file in sorted(options.lq.iterdir()):
         lq, gt = picture.read(file), picture.read(options.gt / file.name).pixels

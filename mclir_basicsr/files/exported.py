@@ -23,7 +23,7 @@ def metadata(network_g: Mapping[str, Any], scale: int, options: Mapping[str, Any
     {'format': 'pt', 'mclir_basicsr': '{"network_g": {"type": "EDSR"}, "scale": 2}'}
     """
     blocks = options.get('datasets') or {}
-    data = blocks.get('train') or next(iter(blocks.values()), {})
+    data: Mapping[str, Any] = blocks.get('train') or next(iter(blocks.values()), {})
     kept: dict[str, Any] = {'network_g': dict(network_g), 'scale': scale}
     if values := {key: data[key] for key in ('mean', 'std') if data.get(key) is not None}:
         kept['datasets'] = {'train': values}

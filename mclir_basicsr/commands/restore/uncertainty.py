@@ -120,7 +120,7 @@ class Uncertainty:
         return said
 
     def _means(self) -> dict[str, float]:
-        names = next(iter(self._images.values()), {})
+        names: Mapping[str, Any] = next(iter(self._images.values()), {})
         values = {name: [image[name] for image in self._images.values() if image[name] is not None] for name in names}
         return {name: sum(found) / len(found) for name, found in values.items() if found}
 
