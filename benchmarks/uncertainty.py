@@ -3,7 +3,7 @@
     python benchmarks/uncertainty.py EXPERIMENT --lq DIR --gt DIR [--state FILE] [--only K ...]
 
 Beside the spread it measures two maps that need no history: the gradient of the restored image (edges are hard), and
-how far the network moves from bicubic interpolation. A map of the negatives is worth its cost only where it beats these.
+how far the network moves from bicubic interpolation. A map of the negatives is worth its cost where it beats these.
 """
 
 import argparse
