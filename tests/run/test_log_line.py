@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from basicsr.utils import MessageLogger
-from conftest import run
 
 from mclir_basicsr.report.log import read_log
 from mclir_basicsr.run import log_line, progress
@@ -74,13 +73,13 @@ def test_names_are_whole_and_whole_numbers_are_no_fractions(said, monkeypatch):
     assert 'neg_refresh' not in cut.training
 
 
-def test_a_run_ends_with_nothing_left_and_shows_its_pictures(option_file, tmp_path):
+def test_a_run_ends_with_nothing_left_and_shows_its_pictures(option_file, tmp_path, mclir):
     """As a user runs it; the event file is read back."""
     pytest.importorskip('tensorboard')
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = {'print_freq': 1, 'save_checkpoint_freq': 100, 'use_tb_logger': True}
-    done = run('mclir', 'train', '--fast', '-opt', option_file('tiny_run', logger=logger), cwd=tmp_path)
+    done = mclir('train', '--fast', '-opt', option_file('tiny_run', logger=logger))
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if '[tiny_run][epoch:' in line]
     assert len(lines) == 2 and 'eta: 0:00:00,' in lines[-1]

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import yaml
-from conftest import EDSR, run
+from conftest import EDSR
 from safetensors.torch import load_file
 from torch import nn
 
@@ -133,10 +133,10 @@ def test_what_cannot_be_exported_is_named_and_nothing_is_replaced(experiment, tm
     assert [file.name for file in (tmp_path / 'kept').iterdir()] == ['README.md']
 
 
-def test_onnx_runtime_makes_the_same_images_of_any_size(experiment, tmp_path):
+def test_onnx_runtime_makes_the_same_images_of_any_size(experiment, tmp_path, mclir):
     onnxruntime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
-    done = run('mclir', 'export', experiment, '-o', tmp_path / 'out', cwd=tmp_path)
+    done = mclir('export', experiment, '-o', tmp_path / 'out')
     assert done.returncode == 0, done.stderr
     assert 'model.onnx written: images of any size; ONNX Runtime differs from torch by at most' in done.stdout
     session = onnxruntime.InferenceSession(str(tmp_path / 'out' / 'model.onnx'))

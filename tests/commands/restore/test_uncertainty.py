@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import EDSR, run
+from conftest import EDSR
 
 from mclir_basicsr.commands.restore.restore import restore_all
 from mclir_basicsr.errors import MclirError
@@ -33,11 +33,11 @@ def trained(tmp_path):
     return folder, net, history
 
 
-def test_maps_and_figures(trained, write_pairs, tmp_path):
+def test_maps_and_figures(trained, write_pairs, tmp_path, mclir):
     folder, net, history = trained
     gt, lq = write_pairs(2)
     out = tmp_path / 'out'
-    done = run('mclir', 'restore', folder, '-i', lq, '-o', out, '--uncertainty', '--gt', gt, cwd=tmp_path)
+    done = mclir('restore', folder, '-i', lq, '-o', out, '--uncertainty', '--gt', gt)
     assert done.returncode == 0, done.stderr
     assert 'the network and 2 negatives of 10.state' in done.stdout and 'means over 2 images' in done.stdout
     image = torch.from_numpy(cv2.imread(str(lq / '000.png'))[..., ::-1].copy()).permute(2, 0, 1)[None] / 255
