@@ -35,7 +35,10 @@ def card(experiment: Path, subject: Subject, sha256: str, study: Path | None, on
         MclirError: The study that was given has no results.
     """
     opt: Mapping[str, Any] = subject.options or {}
-    iteration, means = _last_figures(experiment)
+    total = int((opt.get('train') or {}).get('total_iter') or 0)
+    saved = subject.checkpoint.stem.removeprefix('net_g_')
+    iteration = int(saved) if saved.isdecimal() else total  # net_g_latest.pth is that of the end
+    means = _means(experiment, iteration)
     head = yaml.safe_dump(_head(experiment.name, subject, means), sort_keys=False, allow_unicode=True)
     parts = [
         f'---\n{head}# license: left out; choose the one under which you share these weights\n---',
@@ -46,7 +49,7 @@ def card(experiment: Path, subject: Subject, sha256: str, study: Path | None, on
         '## Network',
         _block({'scale': subject.scale, 'network_g': dict(subject.network_g)}),
         '## Training',
-        '\n'.join(f'- {line}' for line in _training(experiment, subject, opt)),
+        '\n'.join(f'- {line}' for line in _training(experiment, subject, opt, iteration)),
         '## Figures',
         _figures(means, iteration, (opt.get('val') or {}).get('metrics') or {}),
     ]
@@ -93,10 +96,10 @@ def _block(content: Mapping[str, Any]) -> str:
     return f'```yaml\n{yaml.safe_dump(dict(content), sort_keys=False)}```'
 
 
-def _training(experiment: Path, subject: Subject, opt: Mapping[str, Any]) -> Iterator[str]:
+def _training(experiment: Path, subject: Subject, opt: Mapping[str, Any], iteration: int) -> Iterator[str]:
     train = opt.get('train') or {}
     spn, history = train.get('spn_opt'), train.get('history')
-    yield f'{train.get("total_iter")} iterations, seed {opt.get("manual_seed")}.'
+    yield f'{iteration} of {train.get("total_iter")} iterations, seed {opt.get("manual_seed")}.'
     start = (opt.get('path') or {}).get('pretrain_network_g')
     if start:
         yield f'Start: `{Path(start).name}`, {_digest_of(start)}.'
@@ -136,20 +139,17 @@ def _last_ratio(experiment: Path) -> str:
     return ''
 
 
-def _last_figures(experiment: Path) -> tuple[int, Means]:
-    if not (experiment / figures.FIGURES).is_file():
-        return 0, {}
-    last = max((figure.iteration for figure in figures.read(experiment)), default=0)
-    found = figures.of_iteration(experiment, last)
-    return last, {
+def _means(experiment: Path, iteration: int) -> Means:
+    """Of the weights that are exported, and of no others: those before the training, say."""
+    return {
         dataset: {metric: sum(images.values()) / len(images) for metric, images in metrics.items()}
-        for dataset, metrics in found.items()
+        for dataset, metrics in figures.of_iteration(experiment, iteration).items()
     }
 
 
 def _figures(means: Means, iteration: int, metrics: Mapping[str, Any]) -> str:
     if not means:
-        return 'None were measured by the run.'
+        return f'The run measured none at iteration {iteration}, from which these weights are.'
     lines = [f'Means over the images, at iteration {iteration}.', '', '| data set | metric | mean |', '|---|---|---|']
     for dataset, found in means.items():
         lines += [f'| {dataset} | {name} | {value:.4f} |' for name, value in found.items()]

@@ -121,6 +121,15 @@ def test_the_card(experiment, tmp_path):
     exec(code, {})
 
 
+def test_an_unfinished_run_has_no_figures_of_other_weights(experiment, tmp_path):
+    (experiment / 'models' / 'net_g_latest.pth').rename(experiment / 'models' / 'net_g_15.pth')
+    export(experiment, tmp_path / 'out', onnx=False)
+    text = (tmp_path / 'out' / 'README.md').read_text()
+    assert '- 15 of 20 iterations, seed 5.' in text
+    assert 'measured none at iteration 15' in text
+    assert 'model-index' not in text
+
+
 def test_what_cannot_be_exported_is_named_and_nothing_is_replaced(experiment, tmp_path):
     with pytest.raises(MclirError, match='no experiment folder'):
         export(experiment / 'models' / 'net_g_latest.pth', tmp_path / 'out')
