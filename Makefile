@@ -1,5 +1,5 @@
 # What people and CI run. `make check test` before a commit; both work inside the environment that is active.
-.PHONY: check format lint types test wheel
+.PHONY: check format lint types test wheel docs
 
 check: lint types
 
@@ -16,6 +16,9 @@ types:
 
 test:
 	pytest
+
+docs:
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 wheel:
 	python -m build --wheel

@@ -1,4 +1,4 @@
-"""Give `mclir` every kind of bad input of tests/test_bad_input.py, and write what it says to docs/faults.md.
+"""Give `mclir` every kind of bad input of tests/test_bad_input.py, and write what it says to benchmarks/bad_input.md.
 
     python benchmarks/bad_input.py
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / 'docs' / 'faults.md'
+PAGE = ROOT / 'benchmarks' / 'bad_input.md'
 HEAD = '| input | exit status | message |\n|---|---|---|\n'
 WORDS = 25  # of a message
 

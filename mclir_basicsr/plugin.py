@@ -21,6 +21,11 @@ def register() -> None:
     Raises:
         MclirError: Another package holds SPNLoss or HistoryModel, or this is a basicsr that the plugin does not serve.
         ImportError: BasicSR cannot be imported.
+
+    >>> register()
+    >>> from basicsr.utils.registry import MODEL_REGISTRY
+    >>> MODEL_REGISTRY.get('HistoryModel').__name__
+    'HistoryModel'
     """
     with ExitStack() as undo:
         undo.callback(compat.before_import())

@@ -13,6 +13,11 @@ def several() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
+def is_first() -> bool:
+    """Whether this process is rank 0, or the only one."""
+    return not several() or distributed.get_rank() == 0
+
+
 def mean(value: Tensor) -> Tensor:
     """Mean of a tensor over all ranks, the same on each; the tensor itself is left alone."""
     if not several():

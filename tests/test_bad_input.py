@@ -1,6 +1,6 @@
 """Bad input on the command line: an exit status, one message that names the place, no traceback, nothing run.
 
-``benchmarks/bad_input.py`` makes the table of docs/faults.md from the same cases.
+``benchmarks/bad_input.py`` makes the table of benchmarks/bad_input.md from the same cases.
 """
 
 import logging
@@ -32,7 +32,7 @@ from conftest import EDSR
 
 from mclir_basicsr.commands.cli import main
 
-PAGE = Path(__file__).parents[1] / 'docs' / 'faults.md'
+PAGE = Path(__file__).parents[1] / 'benchmarks' / 'bad_input.md'
 CHECK, TRAIN, TEST = (f'{command} -opt run.yml' for command in ('check', 'train', 'test'))
 
 Spoil = Callable[[Path], object]

@@ -136,6 +136,10 @@ class DehazeFormer(nn.Module):
 
     Raises:
         MclirError: Values outside these, or that do not go together.
+
+    >>> import torch
+    >>> DehazeFormer(variant='t', normalize=True)(torch.rand(1, 3, 32, 32)).shape
+    torch.Size([1, 3, 32, 32])
     """
 
     pad_multiple = 1

@@ -95,6 +95,9 @@ class FFANet(nn.Module):
 
     Raises:
         MclirError: Other values of gps or blocks.
+
+    >>> FFANet(blocks=1, normalize=True)(torch.rand(1, 3, 8, 8)).shape
+    torch.Size([1, 3, 8, 8])
     """
 
     mean: Tensor

@@ -99,6 +99,10 @@ class IDT(nn.Module):
 
     Raises:
         MclirError: Values outside these ranges.
+
+    >>> net = IDT(img_size=64, embed_dim=8, num_heads=(1,) * 9)
+    >>> net(torch.rand(1, 3, 64, 64)).shape, net.tiling.size
+    (torch.Size([1, 3, 64, 64]), 64)
     """
 
     def __init__(

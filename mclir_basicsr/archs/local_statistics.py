@@ -83,6 +83,11 @@ def use_local_statistics(net: nn.Module, train_size: Sequence[int], reach: float
         MclirError: ``train_size`` is no shape of images or not one of this network's, it has no global average pooling
             that inputs of this shape go through, or it uses one in another way; then it is as it was.
         ValueError: A window of less than 1 place.
+
+    >>> gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1))
+    >>> use_local_statistics(gate, [1, 3, 16, 16])
+    >>> gate.statistics_window
+    24
     """
     if len(train_size) != 4 or min(train_size) < 1:
         raise MclirError(f'train_size must be four numbers (N, C, H, W) of 1 or more, but is {list(train_size)}.')

@@ -38,6 +38,9 @@ def NAFNetLocal(  # noqa: N802  BasicSR looks networks up by name, and this is t
 
     Raises:
         MclirError: spandrel is not installed, the numbers of levels differ, or ``train_size`` does not fit.
+
+    >>> NAFNetLocal(width=4, train_size=[1, 3, 16, 16]).statistics_window
+    24
     """
     try:
         from spandrel.architectures.NAFNet import NAFNet

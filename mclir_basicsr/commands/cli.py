@@ -10,6 +10,7 @@ from mclir_basicsr import __version__
 from mclir_basicsr.commands import (
     enable_arguments,
     evaluate_arguments,
+    export_arguments,
     import_flag,
     pipeline_flags,
     prepare_arguments,
@@ -112,9 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate_arguments.add_parser(commands).set_defaults(run=_evaluate)
     study_arguments.add_parser(commands).set_defaults(run=_study)
     restore_arguments.add_parser(commands).set_defaults(run=_restore)
+    export_arguments.add_parser(commands).set_defaults(run=_export)
 
-    doctor = commands.add_parser('doctor', help='examine the installation, say what to do about each fault')
-    doctor.set_defaults(run=_doctor)
+    doctor = 'examine the installation, say what to do about each fault'
+    commands.add_parser('doctor', help=doctor).set_defaults(run=_doctor)
     return parser
 
 
@@ -147,7 +149,10 @@ def _pipeline(name: str, flags: list[str]) -> int:
     if name == 'train':
         from basicsr.train import train_pipeline
 
-        train_pipeline(str(root))
+        from mclir_basicsr.run import progress
+
+        with progress.shown():
+            train_pipeline(str(root))
     else:
         from basicsr.test import test_pipeline
 
@@ -226,6 +231,11 @@ def _restore(options: argparse.Namespace) -> int:
     said, is_whole = restore_arguments.run(options)
     _say(*said)
     return int(not is_whole)
+
+
+def _export(options: argparse.Namespace) -> int:
+    _say(*export_arguments.run(options))
+    return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

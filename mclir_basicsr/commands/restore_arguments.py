@@ -24,6 +24,14 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     restore.add_argument('--self-ensemble', action='store_true', help='mean over the eight flips and transposes')
     restore.add_argument('--suffix', default='', metavar='S', help='put S behind the name of each result')
+    restore.add_argument(
+        '--uncertainty',
+        action='store_true',
+        help='write a map beside each image: the spread of the negatives in the newest training state of EXPERIMENT',
+    )
+    restore.add_argument(
+        '--gt', type=Path, metavar='DIR', help='with --uncertainty: ground truth by name, for figures of the maps'
+    )
     restore.add_argument('--force', action='store_true', help='replace results of other settings or other origin')
     import_flag.add_to(restore)
     return restore
@@ -41,4 +49,6 @@ def run(options: argparse.Namespace) -> tuple[list[str], bool]:
         self_ensemble=options.self_ensemble,
         suffix=options.suffix,
         force=options.force,
+        uncertainty=options.uncertainty,
+        gt=options.gt,
     )

@@ -102,6 +102,17 @@ def unwritable_name(original: Callable[..., Any], image: Any, file_path: str, *a
     return write(image, file_path, *args, **kwargs)
 
 
+def log_line(original: Callable[..., Any], self: Any, log_vars: Any, *args: Any, **kwargs: Any) -> Any:
+    """The log's time left ends at -1 day, names are cut to five letters, whole numbers are written as fractions."""
+    from mclir_basicsr.run.log_line import say
+
+    return say(self, log_vars)
+
+
+def _cuts_names(call: Any) -> bool:
+    return '..][epoch:' in inspect.unwrap(call).__code__.co_consts
+
+
 def blur(original: Callable[..., Any], img: Any, *args: Any, **kwargs: Any) -> Any:
     """RealESRNetModel blurs no image on a CPU that JPEG compression gave another memory layout, which padding keeps."""
     return original(img.contiguous(), *args, **kwargs)
@@ -112,6 +123,7 @@ REPAIRS = (
     Repair('basicsr.utils.options', 'parse_options', script),
     Repair('basicsr.train', 'load_resume_state', resume),
     Repair('basicsr.train', 'train_pipeline', run_end),
+    Repair('basicsr.utils.logger:MessageLogger', '__call__', log_line, _cuts_names),
     Repair('basicsr.data', 'build_dataloader', resumed_data),
     Repair('basicsr.data.paired_image_dataset:PairedImageDataset', '__getitem__', unreadable_pair),
     Repair('basicsr.utils.img_util', 'imwrite', unwritable_name),

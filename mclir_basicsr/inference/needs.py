@@ -42,7 +42,13 @@ class Needs(NamedTuple):
 
 
 def needs_of(net: Forward) -> Needs:
-    """Read off a network what it says of itself."""
+    """Read off a network what it says of itself.
+
+    >>> net = nn.Conv2d(3, 3, 1)
+    >>> net.window_size = 8
+    >>> needs_of(net)
+    Needs(pad_multiple=8, min_side=1, square=False, tiling=None)
+    """
     said = {name: getattr(net, name) for name in Needs._fields if hasattr(net, name)}
     windows = [getattr(part, 'window_size', None) for part in (net.modules() if isinstance(net, nn.Module) else [net])]
     sides = chain.from_iterable(window if isinstance(window, (tuple, list)) else [window] for window in windows)

@@ -49,6 +49,9 @@ def feature_distance(
 
     Raises:
         MclirError: An unknown criterion.
+
+    >>> feature_distance({'a': torch.ones(1, 8)}, {'a': torch.zeros(1, 8)}, {'a': 0.5}, 'l1')
+    tensor(0.5000)
     """
     distances = layer_distances({name: features[name] for name in layer_weights}, others, criterion)
     terms = [weight * distance for weight, distance in zip(layer_weights.values(), distances, strict=True)]

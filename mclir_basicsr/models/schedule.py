@@ -6,7 +6,7 @@ import torch
 
 from mclir_basicsr.models.optimizers import make_optimizer, make_scheduler
 from mclir_basicsr.models.saving import SavingModel
-from mclir_basicsr.run import stop
+from mclir_basicsr.run import progress, stop
 from mclir_basicsr.run.random_streams import begin_step
 
 
@@ -40,6 +40,7 @@ class ScheduleModel(SavingModel):
             self._heed_signal(current_iter - 1)
         if current_iter == 1 and self._validates_at_start():
             self.validate_at_start()
+        progress.reach(current_iter, int(self.opt['train']['total_iter']), self.opt['name'])
         begin_step(self.seed, self.opt['rank'], current_iter)
         # torch's schedulers go by the last rate and must not see the warm-up's.
         if self._torch_schedule and 1 < current_iter <= warmup_iter:

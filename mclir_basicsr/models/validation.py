@@ -1,7 +1,8 @@
 """Validation on whole images, by one process or many."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from mclir_basicsr.errors import MclirError
 from mclir_basicsr.inference import Tile, restore, tiles_change_means
 from mclir_basicsr.inference.normalisation import Normalisation
 from mclir_basicsr.metrics.directions import direction
+from mclir_basicsr.models.board import Board
 from mclir_basicsr.models.frames import Frame, frames
 from mclir_basicsr.models.measuring import Measured, flat, means, measure
 from mclir_basicsr.models.pictures import Pictures
 from mclir_basicsr.options import OwnOptions
-from mclir_basicsr.run import figures
+from mclir_basicsr.run import figures, progress
 from mclir_basicsr.stand_in import stand_in
 
 
@@ -55,6 +57,7 @@ class ValidationModel(SRModel):
                 'give each val or test set a name of its own.'
             )
         self._pictures = Pictures()
+        self._board: Board | None = None  # of the validation that goes on
         super().__init__(opt)
 
     @property
@@ -102,7 +105,8 @@ class ValidationModel(SRModel):
             buffer.copy_(ranks.of_first(buffer))
         share = Subset(dataset, range(rank, len(dataset), count))
         loader = DataLoader(share, num_workers=dataloader.num_workers, collate_fn=dataloader.collate_fn)
-        values = self._validate_images(loader, dataset.opt, current_iter, save_img)
+        with self._picturing(tb_logger, dataset.opt['name'], current_iter):
+            values = self._validate_images(loader, dataset.opt, current_iter, save_img)
         if save_img:
             self._pictures.agree(ranks.gathered(self._pictures.owners))
         shares = ranks.gathered(values)
@@ -114,7 +118,8 @@ class ValidationModel(SRModel):
     ) -> None:
         """Validate all images."""
         dataset: Any = dataloader.dataset
-        values = self._validate_images(dataloader, dataset.opt, current_iter, save_img)
+        with self._picturing(tb_logger, dataset.opt['name'], current_iter):
+            values = self._validate_images(dataloader, dataset.opt, current_iter, save_img)
         self._conclude(flat(values), dataset.opt['name'], current_iter, tb_logger)
 
     def measure(self, loader: DataLoader) -> list[Measured]:
@@ -127,10 +132,11 @@ class ValidationModel(SRModel):
         """Restore, save and measure what a data set with these options gives: an image, or a sequence of frames."""
         name, metrics = dataset['name'], self.opt['val'].get('metrics') or {}
         normalisation = Normalisation(dataset, f'datasets: {name}')
-        silent = not self.opt['val'].get('pbar', False) or self.opt['rank'] != 0
+        asked = self.opt['val'].get('pbar')
+        silent = self.opt['rank'] != 0 or not (progress.is_shown() if asked is None else asked)
         values: list[list[Measured]] = []
         with stand_in(self, 'is_train', False):  # RealESRNetModel makes its own lq in training
-            for data in tqdm(loader, desc=f'Test {name}', unit='image', disable=silent):
+            for data in tqdm(loader, desc=f'Test {name}', unit='image', disable=silent, leave=False):
                 self.feed_data(data)
                 self.test()
                 visuals = self.get_current_visuals()  # (1, C, H, W) or (1, T, C, H, W), on the CPU, as the data set is
@@ -140,10 +146,26 @@ class ValidationModel(SRModel):
                     if save_img:
                         img_util.imwrite(images['img'], str(self._image_path(frame, name, current_iter)))
                     values[-1].append((frame.name, measure(images, metrics, f'{frame.path} of the data set {name}')))
+                if self._board is not None and self._board.wants_more and self.lq.dim() == 4:
+                    self._show(self._board, frame.name, normalisation)
                 self.__dict__.pop('gt', None)
                 del self.lq, self.output, visuals
                 torch.cuda.empty_cache()  # the next image may be of another size
         return values
+
+    @contextmanager
+    def _picturing(self, tb_logger: Any, dataset: str, current_iter: int | str) -> Iterator[None]:
+        """Show the first images of a validation to TensorBoard, where training uses it."""
+        if tb_logger is not None and self.opt['is_train']:
+            iteration = min(int(current_iter), int(self.opt['train']['total_iter']))
+            self._board = Board(tb_logger, dataset, iteration)
+        yield
+        self._board = None
+
+    def _show(self, board: Board, name: str, normalisation: Normalisation) -> None:
+        history = getattr(self, 'history', None)
+        negatives = [] if history is None else list(history.negatives)
+        board.show(name, self._validated, negatives, self.lq, getattr(self, 'gt', None), normalisation.undone)
 
     def _image_path(self, frame: Frame, dataset: str, current_iter: int | str) -> Path:
         """Where BasicSR saves a restored image, unless another image is there."""

@@ -12,8 +12,8 @@ _OPTION = re.compile(r'^((?:  )+)(\S.*?):(\[| .*)$')
 _START = re.compile(r'INFO: Start training from epoch: \d+, iter: (\d+)')
 _AT_START = re.compile('INFO: Validating before the first iteration')  # HistoryModel with val.at_start
 _END = re.compile('INFO: End of training')
-_TRAINING = re.compile(r'INFO: \[.{0,5}\.\.\]\[epoch: *\d+, iter: *([\d,]+), lr:\([^)]*\)\] (?:\[eta: .*?\)\] )?(.*)')
-_TRAINING_VALUE = re.compile(r'([^\s:]+): (-?\d\.\d{4}e[+-]\d+|-?inf|nan)(?=\s|$)')
+_TRAINING = re.compile(r'INFO: \[.+?\]\[epoch: *\d+, iter: *([\d,]+), lr:\([^)]*\)\] (?:\[eta: .*?\)\] )?(.*)')
+_TRAINING_VALUE = re.compile(r'([^\s:]+): ((?:-?\d\.\d{4}e[+-]\d+|-?inf|nan)(?=\s|$)|\d+(?= ))')
 _VALIDATION = re.compile('INFO: Validation (.+)$')
 _METRIC = re.compile(r'\t # ([^:]+): (-?\d+\.\d{4}|-?inf|nan)(?=\s|$)')
 

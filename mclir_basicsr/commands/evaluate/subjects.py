@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.files.exported import read_metadata
 from mclir_basicsr.files.weights import EMA_FIRST, entries_asked, read_weights
 from mclir_basicsr.options import parse_file
 from mclir_basicsr.run.resume import is_ours
@@ -54,6 +55,8 @@ def find(place: Path, network: dict[str, Any] | None, scale: int | None) -> list
     if not place.is_file():
         raise MclirError(f'There is no checkpoint or experiment folder {place}.')
     if network is None or scale is None:
+        if kept := read_metadata(place):
+            return [Subject(place.stem, place, None, kept['network_g'], kept['scale'], kept)]
         from mclir_basicsr.archs.detect import detect
 
         found = detect(place, 'evaluate', EMA_FIRST)

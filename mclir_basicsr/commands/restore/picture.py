@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from mclir_basicsr.commands.restore import deep_tiff
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.files.whole_file import whole_file
 
@@ -23,6 +24,11 @@ _TURNS = {  # by EXIF orientation: quarters to the left, then a flip of left and
     1: (0, False), 2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False),
 }  # fmt: skip
 _ORIENTATION = 0x0112
+_ANIMATED = ('GIF', 'PNG', 'WEBP', 'AVIF')  # the second image of a phone's JPEG (MPO) is another view of the first
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError, tifffile.TiffFileError,
+)  # fmt: skip
+_COLOUR_TYPE, _GREY_WITH_ALPHA = 25, 4  # byte of a PNG's header, and its value (PNG specification, 11.2.1)
 
 
 @dataclass(frozen=True)
@@ -46,44 +52,61 @@ def read(file: Path) -> Picture:
     """Read an image, upright as EXIF says.
 
     Raises:
-        MclirError: It is damaged or no image, or of a kind that is not known here.
+        MclirError: It is damaged or no image, or of a kind that is not known here, or it holds several images.
     """
     content = file.read_bytes()
     try:
+        if deep_tiff.is_tiff(content):
+            _refuse_many(deep_tiff.pages(content))
+            deep = deep_tiff.read(content)
+            if deep is not None:
+                return _split(_upright(deep.values, deep.orientation), 16, deep.profile)
         with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            profile, orientation = image.info.get('icc_profile'), image.getexif().get(_ORIENTATION, 1)
-            if _may_be_deep(image):
-                stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-                if stored is not None and stored.dtype == np.uint16:
-                    return _deep(stored, orientation, profile)
-            if image.mode in ('I', 'F') or image.mode.startswith('I;'):
-                raise MclirError(f'{file} has {image.mode} pixels of more than 16 bits: save it with 8 or 16.')
-            image = ImageOps.exif_transpose(image)
-            if image.mode == 'CMYK':
-                image, profile = _from_cmyk(image, profile), None
-            if image.mode not in _PLAIN_MODES:  # palette, black and white, YCbCr, ...
-                has_alpha = 'transparency' in image.info or image.mode in ('PA', 'La', 'RGBa')
-                grey = image.mode in ('1', 'La')
-                image = image.convert(('LA' if grey else 'RGBA') if has_alpha else 'L' if grey else 'RGB')
-            return _split(np.asarray(image), 8, profile)
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+            if image.format in _ANIMATED:
+                _refuse_many(getattr(image, 'n_frames', 1))
+            return _of_pillow(image, content)
+    except UnidentifiedImageError as error:
+        raise MclirError(f'{file} cannot be read: it is damaged or no image.') from error
+    except _DAMAGE as error:
         raise MclirError(f'{file} cannot be read: {error}') from error
 
 
-def _may_be_deep(image: Image.Image) -> bool:
-    """Pillow gives 16 bits of a colour image as 8."""
-    return image.format in ('PNG', 'TIFF') and image.mode not in ('P', '1', 'CMYK')
+def _of_pillow(image: Image.Image, content: bytes) -> Picture:
+    image.load()
+    profile, orientation = image.info.get('icc_profile'), image.getexif().get(_ORIENTATION, 1)
+    if image.format == 'PNG' and image.mode not in ('P', '1'):  # Pillow gives 16 bits of a colour image as 8
+        stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if stored is not None and stored.dtype == np.uint16:
+            return _deep_png(stored, content[_COLOUR_TYPE], orientation, profile)
+    if image.mode in ('I', 'F') or image.mode.startswith('I;'):
+        raise MclirError(f'it has {image.mode} pixels of more than 16 bits: save it with 8 or 16.')
+    image = ImageOps.exif_transpose(image)
+    if image.mode == 'CMYK':
+        image, profile = _from_cmyk(image, profile), None
+    if image.mode not in _PLAIN_MODES:  # palette, black and white, YCbCr, ...
+        has_alpha = 'transparency' in image.info or image.mode in ('PA', 'La', 'RGBa')
+        grey = image.mode in ('1', 'La')
+        image = image.convert(('LA' if grey else 'RGBA') if has_alpha else 'L' if grey else 'RGB')
+    return _split(np.asarray(image), 8, profile)
 
 
-def _deep(stored: np.ndarray, orientation: int, profile: bytes | None) -> Picture:
-    """From (H, W) or (H, W, 2 to 4) uint16, BGR."""
+def _refuse_many(count: int) -> None:
+    if count > 1:
+        raise MclirError(f'it holds {count} images, pages or frames: save each as a file of its own.')
+
+
+def _deep_png(stored: np.ndarray, colour_type: int, orientation: int, profile: bytes | None) -> Picture:
+    """From (H, W), (H, W, 3) or (H, W, 4) uint16, BGR; OpenCV makes four channels of grey with alpha."""
+    if stored.ndim == 3:
+        grey = colour_type == _GREY_WITH_ALPHA
+        stored = stored[..., [0, 3] if grey else [2, 1, 0, *range(3, stored.shape[2])]]
+    return _split(_upright(stored, orientation), 16, profile)
+
+
+def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:
     quarters, flips = _TURNS.get(orientation, (0, False))
     turned = np.rot90(stored, quarters)
-    turned = turned[:, ::-1] if flips else turned
-    if turned.ndim == 3 and turned.shape[2] >= 3:
-        turned = turned[..., [2, 1, 0, *range(3, turned.shape[2])]]
-    return _split(turned, 16, profile)
+    return turned[:, ::-1] if flips else turned
 
 
 def _split(values: np.ndarray, bits: int, profile: bytes | None) -> Picture:
@@ -110,16 +133,20 @@ def _from_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def write(picture: Picture, file: Path) -> None:
-    """Write an image whole, in the format of its suffix; alpha where the format has it.
+    """Write an image whole, in the format of its suffix.
 
     Raises:
-        OSError: It could not be written.
+        MclirError: The format holds no image of this kind or size.
+        OSError: The file could not be written.
     """
     channels = [picture.pixels, *([picture.alpha[..., None]] if picture.alpha is not None else [])]
     values = (np.concatenate(channels, axis=2).clip(0, 1) * (2**picture.bits - 1)).round()
     suffix = file.suffix.lower()
     encode = _encode_deep if picture.bits == 16 else _encode_plain
-    content = encode(values.astype(np.uint16 if picture.bits == 16 else np.uint8), suffix, picture.profile)
+    try:
+        content = encode(values.astype(np.uint16 if picture.bits == 16 else np.uint8), suffix, picture.profile)
+    except (OSError, ValueError) as error:  # alpha as JPEG, say, or sides of more than 16383 pixels as WebP
+        raise MclirError(f'{file} cannot be written: {error}. Rename the original so that it ends in .png.') from error
     with whole_file(file) as out:
         out.write(content)
 

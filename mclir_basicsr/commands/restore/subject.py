@@ -1,12 +1,13 @@
 """The network of a restoration, and a picture through it."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mclir_basicsr.commands.evaluate.subjects import Subject, find
 from mclir_basicsr.commands.restore.picture import Picture
@@ -31,6 +32,21 @@ def subject_of(place: Path) -> Subject:
     return next(subject for subject in found if subject.label in (place.name, place.stem))
 
 
+def network_of(subject: Subject) -> nn.Module:
+    """The network with its weights, on the CPU and in eval mode.
+
+    Raises:
+        MclirError: It cannot be built, or the weights do not fit.
+    """
+    from basicsr.archs import build_network
+
+    weights = read_weights(subject.checkpoint, 'restore', (subject.entry,)).state_dict
+    net: nn.Module = build_network(dict(subject.network_g))
+    check_fit(net, weights, str(subject.checkpoint), strict=True)
+    net.load_state_dict(weights)
+    return net.eval()
+
+
 class Restorer:
     """A trained network that restores pictures.
 
@@ -47,14 +63,8 @@ class Restorer:
     """
 
     def __init__(self, subject: Subject, tile: int | None = None, self_ensemble: bool = False) -> None:
-        from basicsr.archs import build_network
-
         self._device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        weights = read_weights(subject.checkpoint, 'restore', (subject.entry,)).state_dict
-        self._net = build_network(dict(subject.network_g))
-        check_fit(self._net, weights, str(subject.checkpoint), strict=True)
-        self._net.load_state_dict(weights)
-        self._net.to(self._device).eval()
+        self._net = network_of(subject).to(self._device)
         self.scale, self._self_ensemble = subject.scale, self_ensemble
         data = _training_range(subject.options or {})
         self._data = Normalisation(data, 'datasets', self._device)
@@ -63,6 +73,12 @@ class Restorer:
         self._pad = pad if isinstance(pad, int) else needs.pad_multiple
         self._channels = self._channels_taken()
         self.tile = self._tiles(tile, needs._replace(pad_multiple=self._pad))
+
+    def with_network(self, net: nn.Module) -> 'Restorer':
+        """The same with another network of the same kind."""
+        other = copy.copy(self)
+        other._net = net.to(self._device).eval()
+        return other
 
     def __call__(self, picture: Picture) -> Picture:
         """Restore a picture: (H, W) becomes (H * scale, W * scale), with alpha, bits and profile as they were.

@@ -1,6 +1,8 @@
 """Photographs of all kinds, read and written."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from mclir_basicsr.commands.restore.picture import read, write
+from mclir_basicsr.commands.restore.picture import Picture, read, write
 from mclir_basicsr.errors import MclirError
 
 RANDOM = np.random.default_rng(0)
@@ -116,10 +118,83 @@ def test_cmyk_becomes_rgb(tmp_path):
 
 def test_more_than_sixteen_bits_and_damage_are_named(tmp_path):
     tifffile.imwrite(tmp_path / 'f.tif', np.ones((8, 8), np.float32))
-    with pytest.raises(MclirError, match=r'f\.tif has F pixels of more than 16 bits'):
+    with pytest.raises(MclirError, match=r'f\.tif cannot be read: it has F pixels of more than 16 bits'):
         read(tmp_path / 'f.tif')
     content = saved(Image.fromarray(COLOUR), tmp_path / 'a.png').read_bytes()
     for part in (b'', b'no image', content[: len(content) // 2]):
         (tmp_path / 'a.png').write_bytes(part)
         with pytest.raises(MclirError, match=r'a\.png cannot be read'):
             read(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize(
+    ('values', 'kind'),
+    [
+        (DEEP[..., :2], {'photometric': 'minisblack', 'extrasamples': ['unassalpha'], 'planarconfig': 'contig'}),
+        (DEEP.transpose(2, 0, 1), {'photometric': 'rgb', 'planarconfig': 'separate'}),
+        (DEEP[..., 0], {'photometric': 'minisblack', 'compression': 'zlib', 'predictor': True}),
+        (65535 - DEEP[..., 0], {'photometric': 'miniswhite'}),
+    ],
+)
+def test_deep_tiffs_that_others_read_wrongly(tmp_path, values, kind):
+    """OpenCV mixes separate planes up and takes white for black, Pillow knows no grey with alpha."""
+    tifffile.imwrite(tmp_path / 'a.tif', values, iccprofile=PROFILE, extratags=[(274, 3, 1, 3)], **kind)
+    picture = read(tmp_path / 'a.tif')  # orientation 3: turned by half
+    channels = {'minisblack': 1, 'miniswhite': 1, 'rgb': 3}[kind['photometric']]
+    assert (picture.bits, picture.profile) == (16, PROFILE)
+    np.testing.assert_array_equal((picture.pixels * 65535).round(), DEEP[::-1, ::-1, :channels])
+    if 'extrasamples' in kind:
+        np.testing.assert_array_equal((picture.alpha * 65535).round(), DEEP[::-1, ::-1, 1])
+
+
+def test_premultiplied_alpha_is_undone(tmp_path):
+    alpha = np.full((6, 9, 1), 32768, np.uint16)
+    times = np.dstack([(DEEP * (32768 / 65535)).round().astype(np.uint16), alpha])
+    tifffile.imwrite(tmp_path / 'a.tif', times, photometric='rgb', extrasamples=['assocalpha'])
+    picture = read(tmp_path / 'a.tif')
+    np.testing.assert_allclose(picture.pixels, DEEP / 65535, atol=2 / 65535)
+
+
+def test_a_deep_tiff_that_only_opencv_decompresses(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.tif'), DEEP, [cv2.IMWRITE_TIFF_COMPRESSION, 5])  # LZW
+    np.testing.assert_array_equal((read(tmp_path / 'a.tif').pixels * 65535).round(), DEEP[..., ::-1])
+
+
+def test_deep_grey_with_alpha_of_a_png(tmp_path):
+    """Made by hand, as neither Pillow nor OpenCV writes one."""
+    rows = b''.join(b'\0' + row.tobytes() for row in DEEP[..., :2].astype('>u2'))
+    parts = (b'IHDR', struct.pack('>IIBBBBB', 9, 6, 16, 4, 0, 0, 0)), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')
+    chunks = (struct.pack('>I', len(d)) + t + d + struct.pack('>I', zlib.crc32(t + d)) for t, d in parts)
+    (tmp_path / 'a.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(chunks))
+    picture = read(tmp_path / 'a.png')
+    np.testing.assert_array_equal((picture.pixels[..., 0] * 65535).round(), DEEP[..., 0])
+    np.testing.assert_array_equal((picture.alpha * 65535).round(), DEEP[..., 1])
+
+
+@pytest.mark.parametrize('name', ['a.gif', 'a.png', 'a.webp', 'a.tif'])
+def test_pages_and_frames_are_not_dropped_in_silence(tmp_path, name):
+    first = Image.fromarray(COLOUR)
+    file = saved(first, tmp_path / name, save_all=True, append_images=[first.transpose(Image.Transpose.ROTATE_180)])
+    with pytest.raises(MclirError, match=rf'{name} cannot be read: it holds 2 images, pages or frames'):
+        read(file)
+
+
+def test_a_thumbnail_is_no_second_page(tmp_path):
+    with tifffile.TiffWriter(tmp_path / 'a.tif') as out:
+        out.write(DEEP, photometric='rgb')
+        out.write(DEEP[::3, ::3], photometric='rgb', subfiletype=1)
+    np.testing.assert_array_equal((read(tmp_path / 'a.tif').pixels * 65535).round(), DEEP)
+
+
+def test_a_format_that_cannot_hold_the_picture_is_named(tmp_path):
+    pixels = np.zeros((4, 4, 3), np.float32)
+    with pytest.raises(MclirError, match=r'a\.jpg cannot be written: cannot write mode RGBA as JPEG'):
+        write(Picture(pixels, pixels[..., 0]), tmp_path / 'a.jpg')
+    assert not list(tmp_path.iterdir())
+
+
+def test_progressive_jpeg_reads_as_another(tmp_path):
+    plain, progressive = (
+        read(saved(Image.fromarray(COLOUR), tmp_path / f'{i}.jpg', progressive=bool(i))).pixels for i in range(2)
+    )
+    np.testing.assert_array_equal(plain, progressive)

@@ -131,6 +131,17 @@ def test_damaged_files_are_named_and_passed_over(mclir, network, photographs, tm
     assert not (tmp_path / 'out' / 'bad.png').exists()
 
 
+def test_files_that_are_no_images_and_results_that_cannot_be_are_named(network, photographs, tmp_path):
+    (photographs / 'notes.txt').write_text('of last summer')
+    Image.open(photographs / 'plain.png').save(photographs / 'still.gif')
+    (photographs / 'has alpha.jpg').write_bytes((photographs / 'été' / 'alpha.png').read_bytes())
+    said, is_whole = restore_all(network, photographs, tmp_path / 'out')
+    assert not is_whole
+    assert said[1].startswith(f'2 other files of {photographs} are passed over (.gif, .txt)')
+    assert 'has alpha.jpg cannot be written' in said[2]
+    assert said[3].startswith('9 of 10 images restored')
+
+
 def test_results_of_other_origin_are_not_replaced(network, photographs, tmp_path):
     out = tmp_path / 'out'
     out.mkdir()
@@ -173,6 +184,24 @@ def test_it_goes_on_where_it_was_killed(network, photographs, tmp_path):
     assert is_whole and len(_done(out)) == 21
     assert {name: (out / name).stat().st_mtime_ns for name in first} == first
     assert not list(out.rglob('*.tmp')) or said
+
+
+def test_a_kill_between_a_result_and_its_record_is_gone_on_from(network, photographs, tmp_path, monkeypatch):
+    from mclir_basicsr.commands.restore import restore
+
+    out, write = tmp_path / 'out', restore.picture.write
+
+    def killed(picture, file):
+        write(picture, file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(restore.picture, 'write', killed)
+    with pytest.raises(KeyboardInterrupt):
+        restore_all(network, photographs, out)
+    monkeypatch.undo()
+    assert len(list(out.rglob('*.*'))) == 2 and not _done(out)  # a result, and the record
+    said, is_whole = restore_all(network, photographs, out)
+    assert is_whole and said[-1].startswith('9 of 9 images restored')
 
 
 def _done(out):

@@ -1,0 +1,1 @@
+"""``mclir export``: a trained network for others: weights, model card, ONNX."""
