@@ -1,9 +1,13 @@
 """Which basicsr the plugin joins."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-# What we serve has these files, and a registry whose functions take a suffix: basicsr 1.4.2 and what is near it.
+# What pip can install here: the setup.py of basicsr reads locals() after exec, which Python 3.13 (PEP 667) keeps apart.
+RELEASE = 'basicsr==1.4.2' if sys.version_info < (3, 13) else 'basicsr-volta==1.4.4'
+
+# What we serve has these files, and a registry whose functions take a suffix: basicsr 1.4.2 to 1.4.4.
 FILES = ('train.py', 'models/sr_model.py', 'data/paired_image_dataset.py', 'utils/options.py', 'utils/dist_util.py')
 
 
