@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import run
 from packaging.requirements import Requirement
 
 from mclir_basicsr import served
@@ -133,6 +134,20 @@ def test_users_row_17_tensorboard_is_missing(broken):
     assert 'tb-nightly' in finding.advice
     assert 'pip install tensorboard' in finding.advice
     assert 'use_tb_logger: false' in finding.advice
+
+
+def test_a_tensorboard_that_cannot_start(broken):
+    """tb-nightly with setuptools 82 or newer, which has no pkg_resources any more."""
+    broken('tensorboard.default', ModuleNotFoundError("No module named 'pkg_resources'"))
+    finding = found(packages.tensorboard)['tensorboard']
+    assert finding.mark == 'hint'
+    assert "cannot start: ModuleNotFoundError: No module named 'pkg_resources'" in finding.seen
+    assert 'pip install "setuptools>=77,<82"' in finding.advice
+
+
+def test_what_doctor_says_of_tensorboard_is_what_its_command_does(tmp_path):
+    done = run(sys.executable, '-m', 'tensorboard.main', '--version', cwd=tmp_path)
+    assert (found(packages.tensorboard)['tensorboard'].mark == 'ok') == (done.returncode == 0), done.stderr
 
 
 @pytest.fixture
@@ -352,19 +367,19 @@ def site_packages(monkeypatch, tmp_path):
 def test_the_start_up_file_is_missing(site_packages):
     finding = found(loading.start_up)['start-up']
     assert finding.fatal
-    assert f'no mclir_basicsr.pth in {site_packages}' in finding.seen
+    assert f'no {loading.START_UP} in {site_packages}' in finding.seen
     assert 'pip install mclir-basicsr' in finding.advice
     assert 'mclir train' in finding.advice
 
 
 def test_autoload_is_switched_off(site_packages, monkeypatch):
     monkeypatch.setenv('MCLIR_AUTOLOAD', '0')
-    (site_packages / 'mclir_basicsr.pth').touch()
+    (site_packages / loading.START_UP).touch()
     off, there = loading.start_up()
     assert (off.mark, there.mark) == ('hint', 'ok')
     assert 'MCLIR_AUTOLOAD=0' in off.seen
     assert 'unset it' in off.advice
-    assert there.seen == str(site_packages / 'mclir_basicsr.pth')
+    assert there.seen == str(site_packages / loading.START_UP)
 
 
 def test_a_fresh_process_finds_the_plugin(monkeypatch, tmp_path):
