@@ -27,7 +27,7 @@ print(*sorted(file.name for file in demo.iterdir() if file.name.endswith('.yml')
 """
 
 
-# What Python 3.15 does at its start (PEP 829), for a Python that does not: paths of .pth files, their import lines where
+# What Python 3.15 does at its start (PEP 829), for one that does not: paths of .pth files, their import lines where
 # no .start file of that name lies beside, then what the .start files name.
 START_UP_315 = """
 import pkgutil, sys
