@@ -1,5 +1,6 @@
 """Which basicsr the plugin joins."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,3 +24,15 @@ def is_served(path: Any) -> bool:
         return takes_suffix and all((home / name).is_file() for name in FILES)
     except Exception:  # a bare folder, a zip file, whatever a finder of another package gives
         return False
+
+
+def version_of(home: Path) -> str:
+    """The version of a basicsr, read from its files whatever package brought it; nothing is imported.
+
+    Args:
+        home: Folder of the package.
+    """
+    file = home / 'version.py'
+    text = file.read_text(encoding='utf-8', errors='replace') if file.is_file() else ''
+    match = re.search(r"""__version__ = ['"](.+)['"]""", text)
+    return match[1] if match else 'unknown version'

@@ -3,11 +3,12 @@
 import json
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.files.whole_file import whole_file
+from mclir_basicsr.served import version_of
 
 
 def describe(opt: Mapping[str, Any]) -> dict[str, str]:
@@ -24,7 +25,7 @@ def describe(opt: Mapping[str, Any]) -> dict[str, str]:
     return {
         'python': platform.python_version(),
         'torch': torch.__version__,
-        'basicsr': version('basicsr'),
+        'basicsr': _basicsr(),
         'mclir_basicsr': __version__,
         'device': torch.cuda.get_device_name() if on_gpu else _processor(),
     }
@@ -46,6 +47,12 @@ def together(files: Iterable[Path]) -> dict[str, str]:
             for name, value in found.items():
                 values.setdefault(name, set()).add(value)
     return {name: ', '.join(sorted(found)) for name, found in values.items()}
+
+
+def _basicsr() -> str:
+    """Its version; from Python 3.13 on, another package than basicsr brings it."""
+    spec = find_spec('basicsr')
+    return version_of(Path(spec.origin).parent) if spec and spec.origin else 'none'
 
 
 def _processor() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mclir_basicsr.commands.doctor.examined import EXAMINED, changed, digest
 from mclir_basicsr.commands.doctor.findings import Finding
-from mclir_basicsr.served import RELEASE, is_served
+from mclir_basicsr.served import RELEASE, is_served, version_of
 
 _SHOWN = 3  # changed files that are named
 _NOT_SERVED = f"""\
@@ -37,12 +37,12 @@ def basicsr() -> Iterator[Finding]:
         yield Finding('basicsr', seen, advice, fatal=True)
         return
     if not is_served([str(home)]):
-        yield Finding('basicsr', f'{_basicsr_version(home)}, {home}, old or in parts', _NOT_SERVED, fatal=True)
+        yield Finding('basicsr', f'{version_of(home)}, {home}, old or in parts', _NOT_SERVED, fatal=True)
         yield from _other_copies(home, here)
         return
     owners = sorted(set(packages_distributions().get('basicsr', []))) or ['basicsr']
     origin = '' if owners == ['basicsr'] else f', installed by {" and ".join(owners)}'
-    yield Finding('basicsr', f'{_basicsr_version(home)}, {home}{origin}', _stranger(home, owners))
+    yield Finding('basicsr', f'{version_of(home)}, {home}{origin}', _stranger(home, owners))
     yield from _other_copies(home, here)
 
 
@@ -97,13 +97,3 @@ def _find_basicsr() -> Path | None:
     finally:
         sys.path = before
     return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def _basicsr_version(home: Path) -> str:
-    file = home / 'version.py'
-    match = (
-        re.search(r"__version__ = '(.+)'", file.read_text(encoding='utf-8', errors='replace'))
-        if file.is_file()
-        else None
-    )
-    return match[1] if match else 'unknown version'
