@@ -154,7 +154,7 @@ def test_what_doctor_says_of_tensorboard_is_what_its_command_does(tmp_path):
 def cuda(monkeypatch):
     """A torch with these GPUs: (name, bytes of memory)."""
 
-    def make(*devices, built_for='13.2', warning=None):
+    def make(*devices, built_for='13.2', warning=None, other=None):
         def count():
             if warning:
                 warnings.warn(warning, UserWarning, stacklevel=2)
@@ -164,7 +164,7 @@ def cuda(monkeypatch):
             return SimpleNamespace(name=devices[i][0], total_memory=devices[i][1])
 
         cuda = SimpleNamespace(device_count=count, get_device_properties=properties)
-        fake = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda=built_for))
+        fake = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda=built_for), gpu=lambda: other)
         monkeypatch.setattr(machine, 'import_module', lambda _: fake)
         monkeypatch.setattr(machine.shutil, 'which', lambda _: None)
         monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
@@ -180,6 +180,11 @@ def test_gpus_are_listed_with_name_and_memory(cuda):
         'GPU 1': 'NVIDIA T4, 15 GiB',
     }
     assert {finding.mark for finding in findings.values()} == {'ok'}
+
+
+def test_a_gpu_that_is_not_cudas(cuda):
+    cuda(built_for=None, other=torch.device('mps'))
+    assert found(machine.gpu) == {'GPU': Finding('GPU', 'mps, which num_gpu: auto takes')}
 
 
 def test_a_gpu_that_torch_warns_of(cuda):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mclir_basicsr import devices
 from mclir_basicsr.commands.evaluate.subjects import Subject, find
 from mclir_basicsr.commands.restore.picture import Picture
 from mclir_basicsr.errors import MclirError
@@ -49,7 +50,7 @@ class Restorer:
     def __init__(self, subject: Subject, tile: int | None = None, self_ensemble: bool = False) -> None:
         from basicsr.archs import build_network
 
-        self._device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        self._device = devices.gpu() or torch.device('cpu')
         weights = read_weights(subject.checkpoint, 'restore', (subject.entry,)).state_dict
         self._net = build_network(dict(subject.network_g))
         check_fit(self._net, weights, str(subject.checkpoint), strict=True)
@@ -127,7 +128,7 @@ class Restorer:
 
     def _affordable(self) -> int:
         """Side of the largest tile that fits into free memory."""
-        if self._device.type == 'cpu':
+        if self._device.type != 'cuda':
             return _CPU_TILE
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
