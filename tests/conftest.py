@@ -4,6 +4,7 @@ import os
 
 os.environ['OMP_NUM_THREADS'] = '1'  # two tests run at a time, and on a busy machine threads wait for one another
 
+import gc
 import json
 import subprocess
 from copy import deepcopy
@@ -16,11 +17,13 @@ import pytest
 import torch
 import torchvision
 import yaml
+from commands_by_fork import Server
 from recipe import fill_
 
 import mclir_basicsr
 
 mclir_basicsr.register()
+gc.freeze()  # `check` collects garbage after each trial: without this, among the modules of torch each time
 hypothesis.settings.register_profile('any_machine', deadline=None)
 hypothesis.settings.load_profile('any_machine')
 
@@ -174,3 +177,20 @@ def run(*command, cwd, **environment):
         text=True,
         timeout=600,
     )
+
+
+@pytest.fixture(scope='session')
+def _server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mclir(_server, tmp_path):
+    """Run a command of ``mclir`` in tmp_path, in a process of its own, with its output captured as text."""
+
+    def command(*arguments, **environment):
+        return _server.run([str(part) for part in arguments], tmp_path, environment)
+
+    return command
