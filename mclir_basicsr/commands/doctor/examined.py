@@ -1,8 +1,9 @@
 """The releases of BasicSR whose files were examined, known by a digest of them."""
 
 import base64
+import csv
 import hashlib
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 # digest() of the modules that pip installs: what they are.
@@ -44,10 +45,13 @@ def changed(owner: str) -> list[str]:
         Their names, as pip has noted them; none where it has not, as for a checkout.
     """
     try:
-        noted = [file for file in files(owner) or () if file.suffix == '.py' and file.hash]
+        of_pip = distribution(owner)
     except PackageNotFoundError:
         return []
-    return [str(file) for file in noted if file.hash and _record(Path(str(file.locate()))) != file.hash.value]
+    # Not of_pip.files, which leaves out what is gone from Python 3.12 on.
+    rows = [row for row in csv.reader((of_pip.read_text('RECORD') or '').splitlines()) if len(row) == 3]
+    noted = {name: value.partition('=')[2] for name, value, _ in rows if name.endswith('.py') and value}
+    return [name for name, value in noted.items() if _record(Path(str(of_pip.locate_file(name)))) != value]
 
 
 def _record(file: Path) -> str:
