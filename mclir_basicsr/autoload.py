@@ -1,8 +1,9 @@
 """The start-up hook: lets a stock BasicSR find the plugin without a line written by the user.
 
-BasicSR has no plugin mechanism. ``mclir_basicsr.pth`` in site-packages makes Python call :func:`install` at every
-start; it waits for ``import basicsr``, repairs what that needs and registers our classes right after it. Another
-project's copy of basicsr, old or in parts, is left as it is. ``MCLIR_AUTOLOAD=0`` turns it off.
+BasicSR has no plugin mechanism. ``mclir_basicsr.pth`` in site-packages, from Python 3.15 on ``mclir_basicsr.start``,
+makes Python call :func:`install` at every start; it waits for ``import basicsr``, repairs what that needs and registers
+our classes right after it. Another project's copy of basicsr, old or in parts, is left as it is. ``MCLIR_AUTOLOAD=0``
+turns it off.
 Standard library only, and nothing heavy: every Python start pays for it.
 """
 

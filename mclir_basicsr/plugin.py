@@ -6,7 +6,7 @@ from typing import Any
 
 from mclir_basicsr import compat
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.served import is_served
+from mclir_basicsr.served import RELEASE, is_served
 
 _Entry = tuple[Any, Callable[..., Any]]  # a registry and a class
 
@@ -44,8 +44,8 @@ def _look_up() -> list[_Entry]:
 
     if not is_served(basicsr.__path__):
         raise MclirError(
-            f'{basicsr.__path__[0]} is not BasicSR 1.4.2, but an older one or a part of it, as '
-            'other projects bring. Use BasicSR itself (pip install basicsr==1.4.2) where that copy does not come first.'
+            f'{basicsr.__path__[0]} is not BasicSR 1.4.2 or newer, but an older one or a part of it, as '
+            f'other projects bring. Use BasicSR itself (pip install {RELEASE}) where that copy does not come first.'
         )
     from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 
@@ -65,7 +65,7 @@ def _look_up() -> list[_Entry]:
         if holder.__module__ != kind.__module__:
             raise MclirError(
                 f'{kind.__name__} is already registered with BasicSR by {holder.__module__}: '
-                'is the MCLIR fork of BasicSR installed? Use BasicSR itself (pip install basicsr).'
+                f'is the MCLIR fork of BasicSR installed? Use BasicSR itself (pip install {RELEASE}).'
             )
     return [
         *core,

@@ -10,7 +10,7 @@ from conftest import run
 
 import mclir_basicsr
 from mclir_basicsr.errors import MclirError
-from mclir_basicsr.served import is_served
+from mclir_basicsr.served import RELEASE, is_served
 
 STOCK = Path(basicsr.__file__).parent
 # Registry of BasicSR 1.3.2, which CodeFormer, NAFNet and DAT carry: its functions take no suffix.
@@ -91,7 +91,7 @@ def test_a_path_of_any_kind_is_no_error(path):
 def test_register_refuses_an_old_basicsr_and_names_it(monkeypatch, tmp_path):
     old(tmp_path)
     monkeypatch.setattr(basicsr, '__path__', [str(tmp_path / 'basicsr')])
-    with pytest.raises(MclirError, match=rf'{tmp_path}/basicsr is not BasicSR 1\.4\.2, .*pip install basicsr==1\.4\.2'):
+    with pytest.raises(MclirError, match=rf'{tmp_path}/basicsr is not BasicSR 1\.4\.2 .*pip install {RELEASE}'):
         mclir_basicsr.register()
 
 
@@ -111,5 +111,5 @@ print(basicsr.__version__, filters[0][0])
 def test_a_failing_registration_stops_nothing_where_warnings_are_errors(tmp_path):
     flags = ('-W', 'error', '-W', 'ignore::DeprecationWarning')  # of basicsr's own imports
     result = run(sys.executable, *flags, '-c', FAILING, cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, '1.4.2 ignore\n'), result.stderr[-3000:]
+    assert (result.returncode, result.stdout) == (0, f'{basicsr.__version__} ignore\n'), result.stderr[-3000:]
     assert 'mclir_basicsr is not registered with BasicSR: OSError: injected' in result.stderr

@@ -27,6 +27,28 @@ print(*sorted(file.name for file in demo.iterdir() if file.name.endswith('.yml')
 """
 
 
+# What Python 3.15 does at its start (PEP 829), for one that does not: paths of .pth files, their import lines where
+# no .start file of that name lies beside, then what the .start files name.
+START_UP_315 = """
+import pkgutil, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+sys.path.append(str(folder))
+def lines(file):
+    return [line.strip() for line in file.read_text('utf-8-sig').splitlines() if line.strip()[:1] not in ('', '#')]
+for file in sorted(folder.glob('*.pth')):
+    for line in lines(file):
+        if not line.startswith(('import ', 'import\\t')):
+            sys.path.append(str(folder / line))
+        elif not file.with_suffix('.start').exists():
+            exec(line)
+for file in sorted(folder.glob('*.start')):
+    for line in lines(file):
+        assert ':' in line
+        pkgutil.resolve_name(line)()
+"""
+
+
 class Environment:
     """A virtual environment that holds all that this one holds, except the package itself."""
 
@@ -52,7 +74,15 @@ def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp('source') / 'clone'
     folder.mkdir()
     shutil.copytree(ROOT / 'mclir_basicsr', folder / 'mclir_basicsr', ignore=shutil.ignore_patterns('__pycache__'))
-    for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'mclir_basicsr.pth', 'README.md', 'LICENSE'):
+    for name in (
+        'setup.py',
+        'pyproject.toml',
+        'MANIFEST.in',
+        'mclir_basicsr.pth',
+        'mclir_basicsr.start',
+        'README.md',
+        'LICENSE',
+    ):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -81,6 +111,10 @@ def installed(request, environment, source, tmp_path):
 
 def test_a_stock_basicsr_finds_the_plugin_until_it_is_uninstalled(installed, tmp_path):
     result = run(installed.python, '-W', 'ignore::DeprecationWarning', '-c', REGISTERED, cwd=tmp_path)
+    assert result.stdout == 'True True\n', result.stderr
+    assert 'mclir' not in result.stderr
+    started = [installed.python, '-S', '-W', 'ignore::DeprecationWarning', '-c', START_UP_315 + REGISTERED]
+    result = run(*started, installed.site, cwd=tmp_path)
     assert result.stdout == 'True True\n', result.stderr
     assert 'mclir' not in result.stderr
     result = run(installed.bin / 'mclir', '--version', cwd=tmp_path)

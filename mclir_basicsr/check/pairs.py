@@ -5,6 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from mclir_basicsr.check.lists import lists_are_there
 from mclir_basicsr.check.metrics import metrics_of, small, without_gt
 from mclir_basicsr.data.meta_info import META_INFO, read_meta_info
 from mclir_basicsr.data.mixed_dataset import part_options
@@ -37,6 +38,7 @@ def check_data_set(opt: dict[str, Any], phase: str) -> list[str]:
         MclirError: The data set cannot be built or read, or pairs do not fit.
     """
     where, block = f'datasets.{phase}', opt['datasets'][phase]
+    lists_are_there({phase: block})
     block |= {'phase': phase.split('_')[0]} | ({'scale': opt['scale']} if 'scale' in opt else {})
     if block.get('type') == 'MixedDataset':
         return [*_mixed(opt, phase, where, block), *_stages(opt, phase, block)]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mclir_basicsr import devices
 from mclir_basicsr.check.option_file import at
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.losses import perceptual_networks
@@ -157,8 +158,8 @@ def device(opt: dict[str, Any], here: bool) -> list[str]:
     asked = opt['num_gpu']
     if asked != 'auto' and not (isinstance(asked, int) and asked >= 0):
         raise MclirError(f'num_gpu must be auto or a number, but it is {asked!r}.')
-    if here and asked not in ('auto', 0) and not torch.cuda.is_available():
-        raise MclirError(f'num_gpu is {asked}, but torch sees no GPU: set num_gpu to auto or 0.')
+    if here and asked != 'auto':
+        devices.of_run(opt)
     return []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
+from mclir_basicsr import devices
 from mclir_basicsr.check import trial
 from mclir_basicsr.check.trial_training import BATCH, train
 from mclir_basicsr.check.trial_validation import sentence
@@ -43,7 +44,7 @@ def ratio_per_weight(opt: Mapping[str, Any]) -> float:
     with untouched(on_gpu), stand_in(basicsr.utils.logger, 'initialized_logger', {'basicsr': True}):
         set_random_seed(0)
         try:
-            ratios = _ratios(_options(opt, on_gpu))
+            ratios = _ratios(_options(opt, opt.get('num_gpu') != 0 and devices.gpu() is not None))
         except MclirError:
             raise
         except Exception as error:  # whatever a data set raises, or a key that is missing

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mclir_basicsr.check import network, parts
+from mclir_basicsr.check.lists import lists_are_there
 from mclir_basicsr.check.untouched import untouched
 from mclir_basicsr.errors import FaultsError, MclirError
 from mclir_basicsr.options import read_options
@@ -84,6 +85,7 @@ def _examine_new(opt: dict[str, Any]) -> None:
             lambda: read_options(opt),
             lambda: parts.device(opt, here=True),
             lambda: parts.loggers(opt),
+            lambda: lists_are_there(opt['datasets']),
             lambda: network.network(opt),
         ):
             try:

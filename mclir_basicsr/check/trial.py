@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mclir_basicsr import devices
 from mclir_basicsr.check.trial_training import first_batch, shapes, train
 from mclir_basicsr.check.trial_validation import sentence, validate
 from mclir_basicsr.errors import FaultsError, MclirError
@@ -40,7 +41,7 @@ def try_out(opt: Mapping[str, Any], experiment: Path, *, here: bool) -> list[str
     Raises:
         MclirError: Something failed; the message says what and where to change it.
     """
-    start, on_gpu = time.monotonic(), opt['num_gpu'] != 0 and torch.cuda.is_available()
+    start, on_gpu = time.monotonic(), opt['num_gpu'] != 0 and devices.gpu() is not None
     options = as_run(opt, experiment, on_gpu)
     try:
         said = _try(options, start)

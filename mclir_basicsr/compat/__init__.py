@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from mclir_basicsr.compat import missing_modules, processes, registries, text_files, training
+from mclir_basicsr.compat import accelerators, missing_modules, processes, registries, text_files, training
 from mclir_basicsr.compat.repair import Repair, Shadow
 
 Undo = Callable[[], None]
@@ -17,6 +17,7 @@ REPAIRS: tuple[Repair | Shadow, ...] = (
     *text_files.REPAIRS,
     *training.REPAIRS,
     *processes.REPAIRS,
+    *accelerators.REPAIRS,
     *registries.REPAIRS,
 )
 

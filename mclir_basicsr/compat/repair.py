@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from mclir_basicsr.errors import MclirError
+from mclir_basicsr.served import RELEASE
 from mclir_basicsr.stand_in import put
 
 _Wrapper = Callable[..., Any]
@@ -48,7 +49,7 @@ class Repair:
         except (ImportError, AttributeError) as error:
             raise MclirError(
                 f'This basicsr has no {self.owner.replace(":", ".")}.{self.attribute}, which HistoryModel needs. '
-                'Use BasicSR 1.4.2 (pip install basicsr==1.4.2).'
+                f'Use BasicSR itself (pip install {RELEASE}).'
             ) from error
         return not is_wrapped(function, self.wrapper) and self.needed(function)
 

@@ -1,8 +1,10 @@
 """Repairs of how BasicSR's train.py reads its flags, resumes and reads its data."""
 
+import ast
 import hashlib
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 from mclir_basicsr.compat.repair import Repair, is_wrapped, wrap
 from mclir_basicsr.errors import MclirError
 
-# load_resume_state of basicsr 1.4.2, its source without white space; a test compares it.
-_STOCK_RESUME = '95c84d9390d50e941c9a1080755cf802f2ab81b64e91174654d8300fc0e49857'
+# load_resume_state of basicsr 1.4.2 to 1.4.4, however its source is laid out; a test compares it.
+_STOCK_RESUME = 'dd9ff5cedf922fa74a81ae33e82dc6c36b8a2cce894f7736b0e8505c9ea21f3f'
 
 
 def launch_option(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -53,12 +55,12 @@ def resume(original: Callable[..., Any], opt: dict[str, Any], *args: Any, **kwar
 
 
 def _is_stock(function: Callable[..., Any]) -> bool:
-    """Whether this is load_resume_state as basicsr 1.4.2 has it, and calls BasicSR's check_resume."""
+    """Whether this is load_resume_state as basicsr 1.4.2 to 1.4.4 has it, and calls BasicSR's check_resume."""
     from basicsr.utils import check_resume
 
     try:
-        source = ''.join(inspect.getsource(function).split())
-    except (OSError, TypeError):  # made without a file
+        source = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    except (OSError, TypeError, SyntaxError):  # made without a file, or within an expression
         return False
     own = getattr(function, '__globals__', {}).get('check_resume')
     return hashlib.sha256(source.encode()).hexdigest() == _STOCK_RESUME and own is check_resume

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mclir_basicsr import devices
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.losses.perceptual_networks import SMALLEST, Net, check_net, dists_network, lpips_network
 
@@ -111,7 +112,7 @@ def _measure(distance: Distance, images: tuple[Tensor, Tensor]) -> float:
 
 
 def _device() -> torch.device:
-    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    return devices.gpu() or torch.device('cpu')
 
 
 @functools.cache

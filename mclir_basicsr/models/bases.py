@@ -99,9 +99,9 @@ def remarks(base: type) -> Iterator[str]:
 
 @contextmanager
 def staying_on(device: torch.device) -> Iterator[None]:
-    """Let ``.cuda()`` do nothing where a model trains on a CPU: RealESRNetModel calls it whatever ``num_gpu`` is."""
+    """Let ``.cuda()`` do nothing where a model trains elsewhere: RealESRNetModel calls it whatever ``num_gpu`` is."""
     with ExitStack() as stack:
-        if device.type == 'cpu':
+        if device.type != 'cuda':
             for owner in (nn.Module, torch.Tensor):
                 stack.enter_context(stand_in(owner, 'cuda', _as_it_is))
         yield

@@ -9,6 +9,7 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from torch import Tensor
 
+from mclir_basicsr import devices
 from mclir_basicsr.averages import copy_buffers, follow
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.models import bases
@@ -91,14 +92,13 @@ class HistoryModel(SPNTermModel):
         base = bases.find(self.base_name)
         if faults := list(bases.faults(base, self.own)):
             raise MclirError('\n  '.join(['The option file cannot be used:', *faults]))
-        if opt['num_gpu'] and not torch.cuda.is_available():
-            raise MclirError(f'num_gpu is {opt["num_gpu"]}, but torch sees no GPU: set num_gpu to auto or 0.')
+        device = devices.of_run(opt)
         for warning in [*warnings, *bases.remarks(base)]:
             get_root_logger().warning(warning)
         self.log_dict: dict[str, float] = {}
         self._last_ratio = 0.0  # as it was last logged
         self._outputs = None if self.own.output is None else Outputs(self.own.output)
-        with bases.staying_on(torch.device('cuda' if opt['num_gpu'] else 'cpu')):
+        with bases.staying_on(device):
             super().__init__(opt)
         if not self.is_train and self._outputs is not None:
             self._outputs.choose(self.get_bare_model(self.net_g))

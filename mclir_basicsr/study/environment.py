@@ -3,11 +3,15 @@
 import json
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mclir_basicsr.files.whole_file import whole_file
+from mclir_basicsr.served import version_of
+
+if TYPE_CHECKING:
+    import torch
 
 
 def describe(opt: Mapping[str, Any]) -> dict[str, str]:
@@ -18,15 +22,15 @@ def describe(opt: Mapping[str, Any]) -> dict[str, str]:
     """
     import torch
 
-    from mclir_basicsr import __version__
+    from mclir_basicsr import __version__, devices
 
-    on_gpu = opt.get('num_gpu') != 0 and torch.cuda.is_available()
+    gpu = devices.gpu() if opt.get('num_gpu') != 0 else None
     return {
         'python': platform.python_version(),
         'torch': torch.__version__,
-        'basicsr': version('basicsr'),
+        'basicsr': _basicsr(),
         'mclir_basicsr': __version__,
-        'device': torch.cuda.get_device_name() if on_gpu else _processor(),
+        'device': _name(gpu),
     }
 
 
@@ -46,6 +50,20 @@ def together(files: Iterable[Path]) -> dict[str, str]:
             for name, value in found.items():
                 values.setdefault(name, set()).add(value)
     return {name: ', '.join(sorted(found)) for name, found in values.items()}
+
+
+def _basicsr() -> str:
+    """Its version; from Python 3.13 on, another package than basicsr brings it."""
+    spec = find_spec('basicsr')
+    return version_of(Path(spec.origin).parent) if spec and spec.origin else 'none'
+
+
+def _name(gpu: 'torch.device | None') -> str:
+    import torch
+
+    if gpu is not None and gpu.type == 'cuda':
+        return torch.cuda.get_device_name()
+    return _processor() if gpu is None else f'{gpu.type} of {_processor()}'
 
 
 def _processor() -> str:

@@ -36,13 +36,13 @@ def step_ratio(slow: Mapping[str, Any], fast: Mapping[str, Any]) -> float:
 
 def _model(opt: dict[str, Any]) -> Any:
     """A model with a batch of its training data."""
-    import torch
     from basicsr.data import build_dataset
     from basicsr.models import build_model
     from torch.utils.data import default_collate
 
-    gpus = torch.cuda.device_count()
-    opt |= {'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1, 'num_gpu': min(gpus, 1)}
+    from mclir_basicsr import devices
+
+    opt |= {'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1, 'num_gpu': int(devices.gpu() is not None)}
     data = opt['datasets']['train']
     dataset = build_dataset({**data, 'phase': 'train', 'scale': opt.get('scale', 1)})
     count = data['batch_size_per_gpu']
@@ -53,14 +53,12 @@ def _model(opt: dict[str, Any]) -> Any:
 
 
 def _seconds(model: Any, iteration: int) -> float:
-    import torch
+    from mclir_basicsr import devices
 
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    devices.wait()
     began = time.perf_counter()
     model.optimize_parameters(iteration)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    devices.wait()
     return time.perf_counter() - began
 
 

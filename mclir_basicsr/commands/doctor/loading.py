@@ -14,6 +14,8 @@ from typing import Any
 from mclir_basicsr.commands.doctor.findings import Finding, way_out
 from mclir_basicsr.commands.doctor.packages import PACKAGE
 
+START_UP = 'mclir_basicsr.start' if sys.version_info >= (3, 15) else 'mclir_basicsr.pth'  # PEP 829
+
 # Runs in a process of its own, as a user's script does; START is how that script comes by BasicSR.
 _PROBE = """
 import json, sys, warnings
@@ -42,7 +44,7 @@ def start_up() -> Iterator[Finding]:
     folders = {sysconfig.get_path('purelib'), *site.getsitepackages()}
     if site.ENABLE_USER_SITE:
         folders.add(site.getusersitepackages())
-    files = [Path(folder) / 'mclir_basicsr.pth' for folder in sorted(folders)]
+    files = [Path(folder) / START_UP for folder in sorted(folders)]
     found = [str(file) for file in files if file.is_file()]
     if found:
         yield Finding('start-up', ', '.join(found))
@@ -51,7 +53,7 @@ def start_up() -> Iterator[Finding]:
             'Without it `python basicsr/train.py` does not know the plugin. Install that with this Python:\n'
             'pip install mclir-basicsr (in its sources: pip install .), not --target. Until then: `mclir train`.'
         )
-        yield Finding('start-up', f'no mclir_basicsr.pth in {" or ".join(sorted(folders))}', advice, fatal=not is_off)
+        yield Finding('start-up', f'no {START_UP} in {" or ".join(sorted(folders))}', advice, fatal=not is_off)
 
 
 def plugin() -> Iterator[Finding]:
@@ -86,7 +88,9 @@ def _probe(start: str) -> dict[str, Any]:
         done = subprocess.run(
             command, cwd=folder, env=env, capture_output=True, text=True, errors='replace', timeout=300
         )
-    hook = [line for line in done.stderr.splitlines() if line.startswith('mclir_basicsr:')]  # what our .pth file wrote
+    hook = [
+        line for line in done.stderr.splitlines() if line.startswith('mclir_basicsr:')
+    ]  # what our start-up file wrote
     try:
         seen = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):  # it crashed

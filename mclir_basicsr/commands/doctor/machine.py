@@ -19,7 +19,10 @@ def gpu() -> Iterator[Finding]:
     for i, device in enumerate(devices):
         advice = 'Install a torch that supports it: https://pytorch.org/get-started/locally/' if said else ''
         yield Finding(f'GPU {i}', '; '.join([f'{device.name}, {device.total_memory / 2**30:.0f} GiB', *said]), advice)
-    if not devices:
+    other = import_module('mclir_basicsr.devices').gpu() if not devices else None
+    if other is not None:
+        yield Finding('GPU', f'{other.type}, which num_gpu: auto takes')
+    elif not devices:
         build = f'torch is built for CUDA {torch.version.cuda}' if torch.version.cuda else 'torch is built for the CPU'
         advice = 'Training runs on the CPU: set num_gpu: 0 or auto in the option file. If there is a GPU,\n'
         yield Finding('GPU', '; '.join(['none', build, *said]), advice + _way_to_a_gpu(torch.version.cuda))

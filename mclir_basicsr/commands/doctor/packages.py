@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -34,12 +35,19 @@ def libraries() -> Iterator[Finding]:
 
 
 def tensorboard() -> Iterator[Finding]:
-    """Whether BasicSR can log to TensorBoard."""
+    """Whether BasicSR can log to TensorBoard, and whether that can show it."""
     import_module('torch')
     try:
         import_module('torch.utils.tensorboard')  # as BasicSR does for logger.use_tb_logger: true
     except Exception as error:
         yield Finding('tensorboard', text_of(error), _INSTALL_TENSORBOARD)
+        return
+    try:
+        with warnings.catch_warnings():  # it warns of pkg_resources where that is still there
+            warnings.simplefilter('ignore')
+            import_module('tensorboard.default')  # as the command does
+    except Exception as error:
+        yield Finding('tensorboard', f'runs are logged, but it cannot start: {text_of(error)}', way_out(text_of(error)))
     else:
         yield Finding('tensorboard', 'installed')
 

@@ -100,13 +100,14 @@ def model_of(subject: Subject, val: Mapping[str, Any]) -> Any:
         subject: What was found.
         val: Of the option file.
     """
-    import torch
     from basicsr.models import build_model
+
+    from mclir_basicsr import devices
 
     return build_model(
         {
             **{'name': subject.label, 'model_type': 'HistoryModel', 'scale': subject.scale, 'is_train': False},
-            **{'num_gpu': min(torch.cuda.device_count(), 1), 'dist': False, 'rank': 0, 'world_size': 1},
+            **{'num_gpu': int(devices.gpu() is not None), 'dist': False, 'rank': 0, 'world_size': 1},
             'network_g': dict(subject.network_g),
             'path': {
                 'pretrain_network_g': str(subject.checkpoint),

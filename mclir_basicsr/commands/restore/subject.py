@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mclir_basicsr import devices
 from mclir_basicsr.commands.evaluate.subjects import Subject, find
 from mclir_basicsr.commands.restore.picture import Picture
 from mclir_basicsr.errors import MclirError
@@ -63,7 +64,7 @@ class Restorer:
     """
 
     def __init__(self, subject: Subject, tile: int | None = None, self_ensemble: bool = False) -> None:
-        self._device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        self._device = devices.gpu() or torch.device('cpu')
         self._net = network_of(subject).to(self._device)
         self.scale, self._self_ensemble = subject.scale, self_ensemble
         data = _training_range(subject.options or {})
@@ -143,7 +144,7 @@ class Restorer:
 
     def _affordable(self) -> int:
         """Side of the largest tile that fits into free memory."""
-        if self._device.type == 'cpu':
+        if self._device.type != 'cuda':
             return _CPU_TILE
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
