@@ -22,13 +22,16 @@ from typing import Any, NamedTuple
 # A process with threads must not be forked.
 os.environ.update(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MKL_NUM_THREADS='1')
 
+import basicsr.train  # noqa: F401  with the next two, once here and not in each child
 import torch
 import yaml
 from children import call, same
 from small_runs import made_small
 
 import mclir_basicsr
+from mclir_basicsr.check import preflight  # noqa: F401
 from mclir_basicsr.commands.cli import main as mclir
+from mclir_basicsr.commands.enable import enable  # noqa: F401
 from mclir_basicsr.models.history_model import HistoryModel
 from mclir_basicsr.options import parse_file
 from mclir_basicsr.run import figures

@@ -1,7 +1,7 @@
 """An option file made small: synthetic data of its kind, a few features in its networks, a few iterations.
 
 Its model, losses, schedule, augmentation and data set classes stay what they are. Nothing is downloaded: perceptual
-losses, whose VGG would be, are taken out.
+losses, whose VGG would be, are taken out. SPN compares in one layer, with two negatives.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-BATCH = 2
+IMAGES, BATCH = 3, 2
 _SIDE = 40  # of lq images, at least
 _PATCH = 16  # of lq, where nothing asks for more
 _CLIP, _SEQUENCE = 100, 7  # frames that REDS and Vimeo-90K have, on which BasicSR's data sets for them rely
@@ -55,7 +55,8 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
     opt |= {'num_gpu': 0}
     opt['path'] |= {key: None for key in opt['path'] if key.startswith('pretrain')}
     opt['train'] |= {'total_iter': iterations}
-    opt['train']['history'] |= {'interval': [1, 2, 2, 3]}  # so that each of the negatives is refreshed
+    opt['train']['history'] |= {'interval': [1, 2]}  # so that each of the negatives is refreshed
+    opt['train']['spn_opt'] |= {'layer_weights': {'relu1_2': 1.0}}
     if opt['train'].pop('perceptual_opt', None) and 'pixel_opt' not in opt['train']:
         opt['train']['pixel_opt'] = {'type': 'L1Loss'}
     opt['logger'] |= {'print_freq': 1, 'save_checkpoint_freq': 1, 'use_tb_logger': False}
@@ -98,7 +99,7 @@ class SyntheticData:
         elif kind.startswith('REDS'):
             names, listed = self._clips('clips', ['001', '002'], _CLIP, '{:08d}.png')
         elif kind.startswith('Video'):
-            names, listed = self._clips('test', ['000', '011'], _SEQUENCE, '{:08d}.png')
+            names, listed = self._clips('test', ['000'], _SEQUENCE, '{:08d}.png')
         else:
             names, listed = self._images()
         block['io_backend'] = {'type': 'disk'}
@@ -113,9 +114,9 @@ class SyntheticData:
     def _images(self) -> tuple[Path, Path]:
         home = self.folder / 'images'
         if not home.exists():
-            for number in range(6):
+            for number in range(IMAGES):
                 self._write(home, f'{number}.png', number, 0)
-        return home, self._list(home, [f'{number}.png' for number in range(6)], '')
+        return home, self._list(home, [f'{number}.png' for number in range(IMAGES)], '')
 
     def _clips(self, name: str, clips: list[str], count: int, file: str, first: int = 0) -> tuple[Path, Path]:
         """Each clip shows a texture that moves, back and forth where it is long."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
-from mclir_basicsr.commands.enable.option_text import OptionText, get
+from mclir_basicsr.commands.enable.option_text import OptionText, entries, get, numbers
 
 _TRUE = ('true', 'yes', 'on')
 
@@ -48,6 +48,22 @@ def renamed(name: str, *more: str) -> Action:
         if more:
             edit.text.insert(edit.block, edit.key, dict.fromkeys(more, edit.is_on))
         return f'{edit.path} became {" and ".join((name, *more))}'
+
+    return action
+
+
+def moved(block: str) -> Action:
+    """The key, a number, has its place in another block, and is left out where that has it too."""
+
+    def action(edit: Edit) -> str:
+        home = edit.text.block(block)
+        if edit.key in entries(home):
+            edit.text.remove(edit.block, edit.key)
+            return f'{edit.path} was left out: {block} has {edit.key}, too'
+        (value,) = numbers(edit.text, edit.key, get(edit.block, edit.key))
+        edit.text.insert(home, list(entries(home))[-1], {edit.key: value})
+        edit.text.remove(edit.block, edit.key)
+        return f'{edit.path} became {block}.{edit.key}, where it is read'
 
     return action
 
