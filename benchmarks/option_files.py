@@ -59,6 +59,20 @@ class Found(NamedTuple):
         return self.steps < len(STEPS) and not self.is_left_out
 
 
+class Step(NamedTuple):
+    """A part of what a file goes through.
+
+    Attributes:
+        name: Of STEPS.
+        work: What a child does.
+        status: With which that should end.
+    """
+
+    name: str
+    work: Callable[[], int]
+    status: int = 0
+
+
 def command(folder: Path, *arguments: str) -> int:
     """A command of ``mclir`` in a folder."""
     torch.set_num_threads(1)
@@ -112,34 +126,35 @@ def validated(run: Path, iteration: int) -> int:
     return 1
 
 
-def steps(file: Path, folder: Path, imports: list[str], iterations: int) -> Iterator[tuple[str, Callable[[], int], int]]:
-    """What a file goes through: the step of STEPS that it is of, the work, and the status that it should end with."""
+def steps(file: Path, folder: Path, imports: list[str], iterations: int) -> Iterator[Step]:
+    """What a file goes through."""
     flags = [flag for name in imports for flag in ('--import', name)]
     again, run = folder / 'again', Path('experiments', 'small')
     train = 'train', '-opt', str(folder / 'small.yml'), '--fast', *flags
-    enable = 'enable', str(file), '-o', 'spn.yml', '--vgg-weights', 'oxford', *flags
-    yield 'enable', partial(command, folder, *enable), 0
-    yield 'check', partial(shrink, folder, iterations), 0
-    yield 'check', partial(command, folder, 'check', '-opt', 'small.yml', *flags), 0
-    yield 'train', partial(command, folder, *train), 0
-    yield 'validate', partial(validated, folder / run, iterations), 0
+    convert = 'enable', str(file), '-o', 'spn.yml', '--vgg-weights', 'oxford', *flags
+    yield Step('enable', partial(command, folder, *convert))
+    yield Step('check', partial(shrink, folder, iterations))
+    yield Step('check', partial(command, folder, 'check', '-opt', 'small.yml', *flags))
+    yield Step('train', partial(command, folder, *train))
+    yield Step('validate', partial(validated, folder / run, iterations))
     again.mkdir()
-    yield 'resume', partial(killed, again, iterations, *train), -signal.SIGKILL
-    yield 'resume', partial(command, again, *train, '--auto_resume'), 0
-    yield 'resume', partial(compare, folder / run, again / run, iterations), 0
+    yield Step('resume', partial(killed, again, iterations, *train), -signal.SIGKILL)
+    yield Step('resume', partial(command, again, *train, '--auto_resume'))
+    yield Step('resume', partial(compare, folder / run, again / run, iterations))
 
 
 def tried(file: Path, imports: list[str], iterations: int) -> Found:
     """Let a file go through all steps, or up to the first that fails."""
     with TemporaryDirectory() as home:
         folder = Path(home)
-        for number, (step, work, status) in enumerate(steps(file, folder, imports, iterations)):
+        for number, step in enumerate(steps(file, folder, imports, iterations)):
             log = folder / f'{number}.log'
-            ended = call(work, log)
-            if ended != status:
+            ended = call(step.work, log)
+            if ended != step.status:
                 said = said_last(log, ended)
-                is_left_out = step == 'enable' and str(parse_file(file).get('model_type')) in GENERATING
-                return Found(STEPS.index(step), f'{step}: {said}', is_left_out and 'generates images' in said)
+                is_left_out = step.name == 'enable' and str(parse_file(file).get('model_type')) in GENERATING
+                said_why = f'{step.name}: {said}'
+                return Found(STEPS.index(step.name), said_why, is_left_out and 'generates images' in said)
     return Found(len(STEPS))
 
 

@@ -39,7 +39,7 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
     """
     scale, patch = int(opt.get('scale', 1)), _patch_of_lq(opt)
     data = SyntheticData(folder, scale, max(patch, _SIDE))
-    opt['datasets'].setdefault('val', {'name': 'val', 'type': 'PairedImageDataset', 'dataroot_lq': '', 'io_backend': {}})
+    opt['datasets'].setdefault('val', {'name': 'val', 'type': 'PairedImageDataset', 'dataroot_lq': ''})
     for phase, block in opt['datasets'].items():
         data.put_into(block, phase)
     train = opt['datasets']['train']

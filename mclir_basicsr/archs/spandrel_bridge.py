@@ -62,7 +62,8 @@ def _homes() -> dict[str, str]:
     found: dict[str, str] = {}
     for home in reversed(HOMES):
         spec = find_spec(home)
-        folders = [str(Path(place) / 'architectures') for place in spec.submodule_search_locations or ()] if spec else []
+        places = spec.submodule_search_locations or () if spec else ()
+        folders = [str(Path(place) / 'architectures') for place in places]
         found |= {module.name: home for module in iter_modules(folders) if not module.name.startswith('_')}
     return found
 

@@ -113,7 +113,9 @@ def _is_at_hand(network: str) -> bool:
 
 def network_notes(text: OptionText) -> list[str]:
     """What to say of a network that BasicSR has not: whose it is, or what to do."""
-    block: dict[str, Any] = dict(parse_file(text.path).get('network_g') or {})
+    turned = {entry.key for entry in ENTRIES if entry.block == 'network_g'}
+    given: dict[str, Any] = parse_file(text.path).get('network_g') or {}
+    block = {key: value for key, value in given.items() if key not in turned}
     name = str(block.pop('type', None))
     if _is_at_hand(name):
         return []
@@ -126,9 +128,10 @@ def network_notes(text: OptionText) -> list[str]:
         kind = ARCH_REGISTRY.get(name)
         inspect.signature(kind).bind(**block)
     except KeyError:
-        installing = 'Install spandrel_extra_arches, which has it under its own licence, or g' if name in IN_EXTRA else 'G'
+        install = 'Install spandrel_extra_arches, which has it under its own licence, or give'
+        give = install if name in IN_EXTRA else 'Give'
         return [
-            f'network_g.type: neither BasicSR nor spandrel has {name}. {installing}ive the file that defines it, with '
+            f'network_g.type: neither BasicSR nor spandrel has {name}. {give} the file that defines it, with '
             '@ARCH_REGISTRY.register() above the class (of basicsr.utils.registry), as --import FILE.'
         ]
     except TypeError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from mclir_basicsr.models.history_model import HistoryModel
 
 ROOT = Path(__file__).parents[2]
