@@ -16,9 +16,9 @@ IMAGES, BATCH = 3, 2
 _SIDE = 40  # of lq images, at least
 _PATCH = 16  # of lq, where nothing asks for more
 _CLIP, _SEQUENCE = 100, 7  # frames that REDS and Vimeo-90K have, on which BasicSR's data sets for them rely
-# Patches of lq that a network asks for; HiFaceGAN has its strides besides.
-_PATCHES = {'BasicVSRPlusPlus': 64, 'HiFaceGAN': 64}
-_DISCRIMINATED = {'VGGStyleDiscriminator': 128}  # patches of gt that one asks for
+# Patches of lq that a network asks for: SpyNet halves its images five times, HiFaceGAN four.
+_PATCHES = {'BasicVSR': 36, 'IconVSR': 36, 'BasicVSRPlusPlus': 64, 'HiFaceGAN': 64}
+_DISCRIMINATED = {'VGGStyleDiscriminator': (128, 256)}  # patches of gt that one takes
 _FRAMES = {'EDVR': 5, 'IconVSR': 7, 'BasicVSRPlusPlus': 2}  # that a network takes, or asks for
 # What makes networks small, by argument, where they have it: of lists as many as of numbers.
 _SMALL: dict[str, Any] = {
@@ -66,8 +66,9 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
 
 
 def _patch_of_lq(opt: Mapping[str, Any]) -> int:
-    scale, of_gt = int(opt.get('scale', 1)), _DISCRIMINATED.get(opt.get('network_d', {}).get('type', ''), 0)
-    return of_gt // scale or _PATCHES.get(opt['network_g']['type'], _PATCH)
+    scale, patch = int(opt.get('scale', 1)), _PATCHES.get(opt['network_g']['type'], _PATCH)
+    taken = _DISCRIMINATED.get(opt.get('network_d', {}).get('type', ''), ())
+    return next((of_gt // scale for of_gt in taken if of_gt >= patch * scale), patch)
 
 
 def _shrink(network: dict[str, Any], patch: int) -> None:

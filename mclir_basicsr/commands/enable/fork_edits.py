@@ -104,6 +104,22 @@ def became(name: str, value: Any) -> Action:
     return action
 
 
+def left_out_where_unknown(why: str) -> Action:
+    """The key is a loss, which may be of a class that BasicSR has no more, and that the user did not import."""
+
+    def action(edit: Edit) -> str:
+        block = get(edit.block, edit.key)
+        kind = get(block, 'type') if isinstance(block, MappingNode) else None
+        from basicsr.utils.registry import LOSS_REGISTRY
+
+        if kind is None or kind.value in LOSS_REGISTRY:
+            return ''
+        edit.text.remove(edit.block, edit.key)
+        return f'{edit.path} was left out: {kind.value} {why}'
+
+    return action
+
+
 def left_out(why: str, switch: str = '') -> Action:
     """Nothing here reads the key.
 

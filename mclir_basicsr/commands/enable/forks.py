@@ -140,6 +140,15 @@ ENTRIES = (
         f'{_NAFNET}basicsr/models/image_restoration_model.py: mixup_aug',
     ),
     Entry(
+        'train',
+        'feature_matching_opt',
+        edits.left_out_where_unknown(
+            'is no loss of BasicSR 1.4.2, whose own training would stop here. With --import FILE, which registers one, '
+            'it stays'
+        ),
+        f'{_BASICSR}basicsr/losses/gan_loss.py, which has no GANFeatLoss any more; options/train/HiFaceGAN asks for it',
+    ),
+    Entry(
         'val',
         'window_size',
         edits.renamed('pad_multiple'),

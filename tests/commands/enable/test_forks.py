@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import yaml
-from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from fork_texts import FORKS, fork_text
 from option_texts import PLAIN, enabled
 
@@ -150,6 +150,19 @@ def test_a_key_of_training_among_the_arguments_of_a_network_goes_where_it_is_rea
     assert values['train']['ema_decay'] == 0.999
     assert 'ema_decay' not in values['network_g']
     assert 'network_g.ema_decay was left out: train has ema_decay, too.' in notes
+
+
+def test_a_loss_that_basicsr_has_no_more_is_left_out_unless_it_is_registered(tmp_path, monkeypatch):
+    """As in BasicSR's own train_hifacegan.yml."""
+    loss = '  feature_matching_opt:\n    type: GANFeatLoss\n    loss_weight: 10\n    criterion: l1\n\n'
+    text = PLAIN.replace('SRModel', 'HiFaceGANModel').replace('  # losses\n', f'{loss}  # losses\n')
+    _, values, notes = enabled(tmp_path, text)
+    assert 'feature_matching_opt' not in values['train']
+    assert 'train.feature_matching_opt was left out: GANFeatLoss is no loss of BasicSR 1.4.2' in notes
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, 'GANFeatLoss', object)
+    _, values, notes = enabled(tmp_path, text)
+    assert values['train']['feature_matching_opt']['loss_weight'] == 10
+    assert 'left out' not in notes
 
 
 def test_a_network_of_spandrels_collection_with_other_licences_is_named(tmp_path):
