@@ -12,9 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-IMAGES, BATCH = 3, 2
+IMAGES = 3
 _SIDE = 40  # of lq images, at least
 _PATCH = 16  # of lq, where nothing asks for more
+_ALONE = 'num_frame', 'blur_kernel_size'  # sequences, and images of 400x400 to degrade: one is a batch
 _CLIP, _SEQUENCE = 100, 7  # frames that REDS and Vimeo-90K have, on which BasicSR's data sets for them rely
 # Patches of lq that a network asks for: SpyNet halves its images five times, HiFaceGAN four.
 _PATCHES = {'BasicVSR': 36, 'IconVSR': 36, 'BasicVSRPlusPlus': 64, 'HiFaceGAN': 64}
@@ -43,7 +44,8 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
     for phase, block in opt['datasets'].items():
         data.put_into(block, phase)
     train = opt['datasets']['train']
-    train |= {'gt_size': patch * scale, 'batch_size_per_gpu': BATCH, 'num_worker_per_gpu': 0}
+    train |= {'gt_size': patch * scale, 'num_worker_per_gpu': 0}
+    train['batch_size_per_gpu'] = 1 if any(key in train for key in _ALONE) else 2
     if 'num_frame' in train and train['num_frame'] > 0:
         train['num_frame'] = _FRAMES.get(opt['network_g']['type'], 3)
     if 'gt_sizes' in train:
