@@ -20,7 +20,7 @@ _CLIP, _SEQUENCE = 100, 7  # frames that REDS and Vimeo-90K have, on which Basic
 # Patches of lq that a network asks for: SpyNet halves its images five times, HiFaceGAN four.
 _PATCHES = {'BasicVSR': 36, 'IconVSR': 36, 'BasicVSRPlusPlus': 64, 'HiFaceGAN': 64}
 _DISCRIMINATED = {'VGGStyleDiscriminator': (128, 256)}  # patches of gt that one takes
-_FRAMES = {'EDVR': 5, 'IconVSR': 7, 'BasicVSRPlusPlus': 2}  # that a network takes, or asks for
+_FRAMES = {'EDVR': 5, 'IconVSR': 5}  # that a network takes, or asks for; 2 else
 # What makes networks small, by argument, where they have it: of lists as many as of numbers.
 _SMALL: dict[str, Any] = {
     'embed_dim': 48, 'depths': [2], 'depth': [2], 'num_heads': [2], 'width': 8, 'enc_blk_nums': [1],
@@ -47,7 +47,7 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
     train |= {'gt_size': patch * scale, 'num_worker_per_gpu': 0}
     train['batch_size_per_gpu'] = 1 if any(key in train for key in _ALONE) else 2
     if 'num_frame' in train and train['num_frame'] > 0:
-        train['num_frame'] = _FRAMES.get(opt['network_g']['type'], 3)
+        train['num_frame'] = _FRAMES.get(opt['network_g']['type'], 2)
     if 'gt_sizes' in train:
         train |= {'gt_sizes': [patch * scale // 2, patch * scale], 'mini_batch_sizes': [2, 1]}
         train |= {'iters': [iterations - 1, 1]}
