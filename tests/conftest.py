@@ -16,6 +16,7 @@ import pytest
 import torch
 import torchvision
 import yaml
+from commands_by_fork import Server
 from recipe import fill_
 
 import mclir_basicsr
@@ -174,3 +175,20 @@ def run(*command, cwd, **environment):
         text=True,
         timeout=600,
     )
+
+
+@pytest.fixture(scope='session')
+def _server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def mclir(_server, tmp_path):
+    """Run a command of ``mclir`` in tmp_path, in a process of its own, with its output captured as text."""
+
+    def command(*arguments, **environment):
+        return _server.run([str(part) for part in arguments], tmp_path, environment)
+
+    return command

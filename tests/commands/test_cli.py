@@ -19,10 +19,6 @@ from mclir_basicsr import __version__
 from mclir_basicsr.commands import cli
 
 
-def mclir(*arguments, cwd, **environment):
-    return run(sys.executable, '-m', 'mclir_basicsr', *arguments, cwd=cwd, **environment)
-
-
 @pytest.mark.parametrize(
     ('arguments', 'status', 'said'),
     [
@@ -36,8 +32,8 @@ def mclir(*arguments, cwd, **environment):
         (['compare', 'nowhere', 'nothing'], 2, 'nowhere'),
     ],
 )
-def test_status_and_message(arguments, status, said, tmp_path):
-    result = mclir(*arguments, cwd=tmp_path)
+def test_status_and_message(mclir, arguments, status, said):
+    result = mclir(*arguments)
     assert result.returncode == status
     assert said in (result.stdout if status == 0 else result.stderr)
     assert 'Traceback' not in result.stderr
@@ -106,12 +102,10 @@ def missing_images(file):
         (missing_images, ['no-such-folder']),
     ],
 )  # fmt: skip
-def test_bad_option_files(spoil, said, option_file, tmp_path):
+def test_bad_option_files(mclir, spoil, said, option_file, tmp_path):
     spoil(option_file())
     # an unreachable proxy stands for a machine without a network
-    result = mclir(
-        'train', '-opt', 'tiny.yml', cwd=tmp_path, TORCH_HOME=str(tmp_path), https_proxy='http://127.0.0.1:9'
-    )
+    result = mclir('train', '-opt', 'tiny.yml', TORCH_HOME=str(tmp_path), https_proxy='http://127.0.0.1:9')
     assert result.returncode == 2, result.stderr
     message = result.stderr[result.stderr.index('mclir: error:') :]
     assert all(part in message for part in said), message
@@ -148,20 +142,20 @@ def test_a_signal_ends_a_run_with_everything_saved(number, option_file, tmp_path
     assert (run_folder / 'models' / f'net_g_{done}.pth').is_file()
 
 
-def test_check_lists_every_fault_and_train_does_so_first(option_file, tmp_path):
+def test_check_lists_every_fault_and_train_does_so_first(mclir, option_file, tmp_path):
     file = option_file()
-    result = mclir('check', '-opt', file, cwd=tmp_path)
+    result = mclir('check', '-opt', file)
     assert (result.returncode, result.stdout.splitlines()[-1]) == (0, f'{file} can be trained with.')
     file.write_text(file.read_text().replace('L1Loss', 'L1Los').replace('num_feat', 'num_faet'))
     for command in (('check',), ('train', '--force_yml', 'val:save_img=true')):
-        result = mclir(command[0], '-opt', file, *command[1:], cwd=tmp_path)
+        result = mclir(command[0], '-opt', file, *command[1:])
         assert result.returncode == 2
         assert 'did you mean L1Loss' in result.stderr
         assert 'network_g: EDSR cannot be built' in result.stderr
     assert not (tmp_path / 'experiments').exists()
 
 
-def test_test_refuses_the_option_file_of_a_training(option_file, tmp_path):
+def test_test_refuses_the_option_file_of_a_training(mclir, option_file, tmp_path):
     """It would score the network from before the training under the name of the run, or the training set as a test."""
     file = option_file()
     opt = yaml.safe_load(file.read_text())
@@ -169,42 +163,39 @@ def test_test_refuses_the_option_file_of_a_training(option_file, tmp_path):
     renamed = tmp_path / 'renamed.yml'
     renamed.write_text(yaml.safe_dump(opt))
     for each in (file, renamed):
-        result = mclir('test', '-opt', each, cwd=tmp_path)
+        result = mclir('test', '-opt', each)
         assert result.returncode == 2
         assert 'mclir evaluate experiments/tiny' in result.stderr
     assert not (tmp_path / 'results').exists()
 
 
-def test_fast_leaves_the_trial_out(option_file, tmp_path):
+def test_fast_leaves_the_trial_out(mclir, option_file, tmp_path):
     """A network with two outputs: check and train find it before a folder is made, and with --fast they do not."""
     file = option_file()
     script = tmp_path / 'two.py'
     script.write_text(TWO_OUTPUTS)
     for command in ('check', 'train'):
-        result = run(sys.executable, script, command, '-opt', file, cwd=tmp_path)
+        result = mclir(command, '-opt', file, '--import', script)
         assert result.returncode == 2
         assert 'network_g: EDSR makes a tuple of 1x3x32x32 and 1x3x16x16' in result.stderr
         assert not (tmp_path / 'experiments').exists()
-    assert run(sys.executable, script, 'check', '-opt', file, '--fast', cwd=tmp_path).returncode == 0
-    result = run(sys.executable, script, 'train', '--fast', '-opt', file, cwd=tmp_path)
+    assert mclir('check', '-opt', file, '--fast', '--import', script).returncode == 0
+    result = mclir('train', '--fast', '-opt', file, '--import', script)
     assert 'unrecognized arguments' not in result.stderr
     assert (tmp_path / 'experiments').exists()
 
 
 TWO_OUTPUTS = """
-import sys
 from basicsr.archs.edsr_arch import EDSR
-from mclir_basicsr.commands.cli import main
 
 forward = EDSR.forward
 EDSR.forward = lambda self, x: (forward(self, x), x)
-sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
+def test_a_trained_network_is_tested_with_basicsr_flags(mclir, option_file, tmp_path):
     file = option_file()
-    assert mclir('train', '-opt', file, cwd=tmp_path).returncode == 0
+    assert mclir('train', '-opt', file).returncode == 0
     opt = yaml.safe_load(file.read_text())
     del opt['datasets']['train'], opt['train']
     opt['path'] = {'pretrain_network_g': 'experiments/tiny/models/net_g_latest.pth', 'param_key_g': 'params_ema'}
@@ -213,7 +204,7 @@ def test_a_trained_network_is_tested_with_basicsr_flags(option_file, tmp_path):
     for model_type in ('HistoryModel', 'SRModel'):  # the checkpoint serves plain BasicSR alike
         shutil.rmtree(tmp_path / 'results', ignore_errors=True)
         file.write_text(yaml.safe_dump(opt | {'model_type': model_type}))
-        result = mclir('test', '-opt', file, cwd=tmp_path)
+        result = mclir('test', '-opt', file)
         assert result.returncode == 0, result.stderr[-3000:]
         results[model_type] = result.stderr[result.stderr.index('Validation held-out') :]
     assert '# psnr: ' in results['SRModel']

@@ -56,9 +56,9 @@ sys.exit(main(sys.argv[1:]))
         (['--seeds', '0'], '--seeds at least 1'),
     ],
 )
-def test_what_cannot_be_shown(flags, said, tmp_path):
+def test_what_cannot_be_shown(mclir, flags, said, tmp_path):
     (tmp_path / 'empty.pth').touch()
-    result = run(sys.executable, '-m', 'mclir_basicsr', 'demo', *flags, cwd=tmp_path)
+    result = mclir('demo', *flags)
     assert result.returncode == 2
     assert said in result.stderr
     assert 'Traceback' not in result.stderr

@@ -13,7 +13,7 @@ from mclir_basicsr.run import figures
 
 
 @pytest.fixture
-def experiment(tmp_path, option_file, write_pairs):
+def experiment(mclir, tmp_path, option_file, write_pairs):
     """An experiment of two iterations from a checkpoint, with EMA."""
     from basicsr.archs import build_network
 
@@ -21,7 +21,7 @@ def experiment(tmp_path, option_file, write_pairs):
     torch.manual_seed(0)
     torch.save({'params': build_network(dict(EDSR)).state_dict()}, tmp_path / 'start.pth')
     path = {'pretrain_network_g': str(tmp_path / 'start.pth'), 'strict_load_g': True, 'resume_state': None}
-    done = run('mclir', 'train', '-opt', option_file(path=path), cwd=tmp_path)
+    done = mclir('train', '-opt', option_file(path=path))
     assert done.returncode == 0, done.stderr
     return tmp_path / 'experiments' / 'tiny'
 
@@ -50,11 +50,11 @@ def test_checkpoints_are_detected_and_measured_on_folders(experiment, tmp_path):
     assert found['metrics']['ssim']['crop_border'] == 2
 
 
-def test_the_command_takes_an_option_file(experiment, tmp_path):
+def test_the_command_takes_an_option_file(mclir, experiment, tmp_path):
     opt = yaml.safe_load((tmp_path / 'tiny.yml').read_text())
     test = {key: opt[key] for key in ('scale', 'network_g', 'val')} | {'datasets': {'test_1': opt['datasets']['val']}}
     (tmp_path / 'test.yml').write_text(yaml.safe_dump(test))
-    done = run('mclir', 'evaluate', tmp_path / 'start.pth', '-opt', tmp_path / 'test.yml', cwd=tmp_path)
+    done = mclir('evaluate', tmp_path / 'start.pth', '-opt', tmp_path / 'test.yml')
     assert done.returncode == 0, done.stderr
     mean = sum(figures.of_iteration(experiment, 0)['held-out']['psnr'].values()) / 2
     assert f'{mean:.4f}' in done.stdout

@@ -101,10 +101,10 @@ def test_the_commands_find_the_users_own_code(own, tmp_path, monkeypatch, capsys
     mclir('test', '-opt', 'test.yml', *flags)
 
 
-def test_the_runs_of_a_study_import_it_too(own, tmp_path):
+def test_the_runs_of_a_study_import_it_too(mclir, own, tmp_path):
     arms = ('--arm', 'plain', 'train:spn_opt=~', 'train:history=~', '--arm', 'spn')
-    command = ('-m', 'mclir_basicsr', 'study', '-opt', own, '-o', 'study', '--seeds', '1', '--jobs', '1')
-    study = run(sys.executable, *command, *arms, '--import', 'code/own_code.py', cwd=tmp_path)
+    command = ('study', '-opt', own, '-o', 'study', '--seeds', '1', '--jobs', '1')
+    study = mclir(*command, *arms, '--import', 'code/own_code.py')
     assert study.returncode == 0, study.stderr[-3000:]
     assert 'spn: ' in study.stdout
     assert 'No pictures' not in (tmp_path / 'study' / 'index.html').read_text()

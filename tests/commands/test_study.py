@@ -7,7 +7,6 @@ import time
 
 import pytest
 import yaml
-from conftest import run
 
 from mclir_basicsr.commands.study import Until, study
 from mclir_basicsr.errors import MclirError
@@ -107,11 +106,11 @@ def test_data_that_changed_since_a_study_began_are_named(option_path, tmp_path):
         Folder(tmp_path / 'out', define(option_path, ARMS))
 
 
-def test_a_study_by_jobs(option_path, tmp_path):
+def test_a_study_by_jobs(mclir, option_path, tmp_path):
     pytest.importorskip('submitit')
     arms = ['--arm', 'plain', 'train:spn_opt=~', 'train:history=~', '--arm', 'spn']
     jobs = ['--slurm', 'cluster=local', 'timeout_min=10']
-    done = run('mclir', 'study', '-opt', option_path, '-o', 'out', '--seeds', '1', *arms, *jobs, cwd=tmp_path)
+    done = mclir('study', '-opt', option_path, '-o', 'out', '--seeds', '1', *arms, *jobs)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / 'out' / 'results.json').read_text())['gains']['spn']['held-out']['psnr']['seeds'] == 1
 
@@ -164,9 +163,9 @@ def test_numbers_out_of_range_are_named(option_path, tmp_path, numbers):
         (['-opt', 'tiny.yml', '--slurm', 'gpus'], '--slurm takes KEY=VALUE, such as timeout_min=240'),
     ],
 )
-def test_what_is_asked_amiss_is_named(option_path, tmp_path, arguments, said):
+def test_what_is_asked_amiss_is_named(mclir, option_path, tmp_path, arguments, said):
     (tmp_path / 'study.yml').write_text('option_file: tiny.yml\n')
-    done = run('mclir', 'study', *arguments, cwd=tmp_path)
+    done = mclir('study', *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert not (tmp_path / 'study').exists()

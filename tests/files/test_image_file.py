@@ -1,14 +1,12 @@
 """Names of files that are no UTF-8 ended a run with signal 11 at its first validation."""
 
 import os
-import sys
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 from basicsr.utils import img_util, imwrite
-from conftest import run
 
 from mclir_basicsr.files import image_file
 
@@ -30,7 +28,7 @@ def test_a_format_that_opencv_does_not_write_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize('model_type', ['HistoryModel', 'SRModel'])
-def test_a_run_whose_images_have_such_names_saves_them(option_file, write_pairs, tmp_path, model_type):
+def test_a_run_whose_images_have_such_names_saves_them(mclir, option_file, write_pairs, tmp_path, model_type):
     for folder in write_pairs():
         (folder / '000.png').rename(folder / STRANGE)
     file = option_file(model_type=model_type)
@@ -40,6 +38,6 @@ def test_a_run_whose_images_have_such_names_saves_them(option_file, write_pairs,
     if model_type == 'SRModel':
         del opt['train']['spn_opt'], opt['train']['history']
     file.write_text(yaml.safe_dump(opt))
-    result = run(sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', file, cwd=tmp_path)
+    result = mclir('train', '-opt', file)
     assert result.returncode == 0, result.stderr[-3000:]
     assert list((tmp_path / 'experiments' / 'tiny' / 'visualization').rglob(f'{STRANGE[:-4]}_1.png'))

@@ -3,7 +3,6 @@
 import json
 import math
 
-from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,18 +48,18 @@ def test_of_two_validations_at_an_iteration_the_last_counts(tmp_path):
     assert figures.of_iteration(tmp_path, 4) == {'set': {'psnr': {'000': 2.0, 'b': 30.0}}}
 
 
-def test_a_run_writes_every_image_at_start_and_at_each_validation(tmp_path, option_file, write_pairs):
+def test_a_run_writes_every_image_at_start_and_at_each_validation(mclir, tmp_path, option_file, write_pairs):
     write_pairs(2)
     val = {'val_freq': 2, 'save_img': False, 'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 2}}}
     first = option_file(name='first', train={'total_iter': 1, 'spn_opt': None, 'history': None})
-    done = run('mclir', 'train', '-opt', first, cwd=tmp_path)
+    done = mclir('train', '-opt', first)
     assert done.returncode == 0, done.stderr
     start = tmp_path / 'experiments' / 'first' / 'models' / 'net_g_latest.pth'
     path = {'pretrain_network_g': str(start), 'strict_load_g': True, 'resume_state': None}
     second = option_file(name='second', train={'total_iter': 3, 'ema_decay': 0.9}, val=val, path=path)
     other = tmp_path / 'elsewhere'
     other.mkdir()
-    done = run('mclir', 'train', '--root', other, '-opt', second, cwd=tmp_path)
+    done = mclir('train', '--root', other, '-opt', second)
     assert done.returncode == 0, done.stderr
     lines = (other / 'experiments' / 'second' / figures.FIGURES).read_text().splitlines()
     seen = [json.loads(line) for line in lines]

@@ -4,12 +4,10 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
 import weakref
 
 import pytest
 import yaml
-from conftest import run
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
@@ -79,13 +77,13 @@ def test_persistent_workers_end_with_their_loader(new_workers):
         gc.enable()
 
 
-def test_a_run_with_persistent_workers_ends_without_a_word(option_file, tmp_path):
+def test_a_run_with_persistent_workers_ends_without_a_word(mclir, option_file):
     file = option_file()
     opt = yaml.safe_load(file.read_text())
     opt['datasets']['train'] |= {'num_worker_per_gpu': 1, 'persistent_workers': True}
     del opt['val'], opt['datasets']['val']
     file.write_text(yaml.safe_dump(opt))
-    result = run(sys.executable, '-m', 'mclir_basicsr', 'train', '-opt', file, cwd=tmp_path)
+    result = mclir('train', '-opt', file)
     assert result.returncode == 0, result.stderr[-3000:]
     assert 'Traceback' not in result.stderr
     assert 'killed' not in result.stderr

@@ -7,7 +7,6 @@ import pytest
 import torch
 import yaml
 from basicsr.archs import build_network
-from conftest import run
 from option_texts import PLAIN, REFERENCE
 
 from mclir_basicsr.check.spn_ratio import ratio_per_weight
@@ -125,7 +124,7 @@ def test_arguments_that_cannot_be(arguments, said, tmp_path):
     assert not (tmp_path / 'spn.yml').exists()
 
 
-def test_on_the_command_line(plain, tmp_path):
+def test_on_the_command_line(mclir, plain, tmp_path):
     plain(PSNR)
     command = (
         'enable',
@@ -139,7 +138,7 @@ def test_on_the_command_line(plain, tmp_path):
         '--ratio',
         0.1,
     )
-    result = run('mclir', *command, cwd=tmp_path)
+    result = mclir(*command)
     assert result.returncode == 0, result.stderr
     assert 'for a spn_ratio of 0.1; the published 0.001 would give' in result.stdout
     assert not (tmp_path / 'experiments').exists()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import EDSR, run
+from conftest import EDSR
 from PIL import Image
 
 from mclir_basicsr.commands.evaluate.subjects import Subject
@@ -111,20 +111,20 @@ def test_a_network_of_one_channel_and_one_with_a_range_of_its_own(tmp_path):
     torch.testing.assert_close(torch.from_numpy(moved(Picture(pixels)).pixels[..., 0]), one)
 
 
-def test_an_experiment_gives_its_final_network(network, photographs, tmp_path):
+def test_an_experiment_gives_its_final_network(mclir, network, photographs, tmp_path):
     folder = tmp_path / 'experiments' / 'tiny'
     (folder / 'models').mkdir(parents=True)
     network.rename(folder / 'models' / 'net_g_latest.pth')
     (folder / 'tiny.yml').write_text(yaml.safe_dump({'scale': 2, 'network_g': EDSR, 'datasets': {}}))
-    done = run('mclir', 'restore', folder, '-i', photographs / 'plain.png', '--suffix', '_x2', cwd=tmp_path)
+    done = mclir('restore', folder, '-i', photographs / 'plain.png', '--suffix', '_x2')
     assert done.returncode == 0, done.stderr
     assert 'tiny: EDSR from' in done.stdout
     assert read(tmp_path / 'restored' / 'plain_x2.png').pixels.shape == (40, 48, 3)
 
 
-def test_damaged_files_are_named_and_passed_over(network, photographs, tmp_path):
+def test_damaged_files_are_named_and_passed_over(mclir, network, photographs, tmp_path):
     (photographs / 'bad.png').write_bytes((photographs / 'plain.png').read_bytes()[:80])
-    done = run('mclir', 'restore', network, '-i', photographs, '-o', tmp_path / 'out', cwd=tmp_path)
+    done = mclir('restore', network, '-i', photographs, '-o', tmp_path / 'out')
     assert done.returncode == 1
     assert 'bad.png cannot be read' in done.stdout
     assert '9 of 10 images restored' in done.stdout
