@@ -69,7 +69,8 @@ def turn(text: OptionText, model: str, notes: list[str]) -> None:
 
 def _blocks(text: OptionText) -> Iterator[tuple[str, MappingNode]]:
     for path in ('network_g', 'path', 'train', 'val'):
-        if isinstance(get(text.root, path), MappingNode):
+        block, keys = get(text.root, path), {entry.key for entry in ENTRIES if entry.block == path}
+        if isinstance(block, MappingNode) and keys & entries(block).keys():
             yield path, text.block(path)
     datasets = get(text.root, 'datasets')
     if isinstance(datasets, MappingNode):
