@@ -62,8 +62,8 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
     if opt['train'].pop('perceptual_opt', None) and 'pixel_opt' not in opt['train']:
         opt['train']['pixel_opt'] = {'type': 'L1Loss'}
     opt['logger'] |= {'print_freq': 1, 'save_checkpoint_freq': 1, 'use_tb_logger': False}
-    metrics = {'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}}
-    opt['val'] = {'save_img': False} | metrics | opt.get('val', {}) | {'val_freq': iterations}
+    val = opt.setdefault('val', {'metrics': {'psnr': {'type': 'calculate_psnr', 'crop_border': 0}}})
+    val |= {'val_freq': iterations, 'save_img': not val.get('metrics')}
     return opt
 
 
