@@ -173,20 +173,23 @@ def main() -> None:
     parser.add_argument('--iterations', type=int, default=3)
     options = parser.parse_args()
     imports = [str(Path(name).resolve()) if Path(name).exists() else name for name in options.imports]
-    files = [file for place in options.places for file in (sorted(place.rglob('*.yml')) if place.is_dir() else [place])]
-    if not files:
+    names: dict[Path, str] = {}
+    for place in options.places:
+        found_here = sorted(place.rglob('*.yml')) if place.is_dir() else [place]
+        names |= {file: str(file.relative_to(place if place.is_dir() else place.parent)) for file in found_here}
+    if not names:
         raise SystemExit('There is no .yml in ' + ', '.join(map(str, options.places)))
     mclir_basicsr.register()
     found = []
-    for file in files:
+    for file, name in names.items():
         found.append(tried(file.resolve(), imports, options.iterations))
-        print(f'{file.name}: {found[-1].said or "passed"}', flush=True)
+        print(f'{name}: {found[-1].said or "passed"}', flush=True)
     print()
     for number, step in enumerate(STEPS, 1):
-        print(f'{step}: {sum(each.steps >= number for each in found)} of {len(files)}')
+        print(f'{step}: {sum(each.steps >= number for each in found)} of {len(names)}')
     left_out = sum(each.is_left_out for each in found)
     failed = sum(each.failed for each in found)
-    print(f'{len(files) - left_out - failed} passed, {left_out} left out, {failed} failed')
+    print(f'{len(names) - left_out - failed} passed, {left_out} left out, {failed} failed')
     raise SystemExit(int(failed > 0))
 
 

@@ -52,6 +52,18 @@ def renamed(name: str, *more: str) -> Action:
     return action
 
 
+def renamed_in(kind: str, name: str) -> Action:
+    """The key has another name in a data set of this type."""
+
+    def action(edit: Edit) -> str:
+        given = get(edit.block, 'type')
+        if given is None or given.value != kind or get(edit.block, name) is not None:
+            return ''
+        return renamed(name)(edit)
+
+    return action
+
+
 def moved(block: str) -> Action:
     """The key, a number, has its place in another block, and is left out where that has it too."""
 

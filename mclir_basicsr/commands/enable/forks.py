@@ -115,9 +115,8 @@ ENTRIES = (
     Entry(
         'datasets',
         'meta_info_file',
-        edits.renamed('meta_info'),
+        edits.renamed_in('RealESRGANDataset', 'meta_info'),
         f'{_HAT}hat/data/realesrgan_dataset.py, which takes all of the folder; that of BasicSR needs the list',
-        ('RealHATMSEModel', 'RealHATGANModel', 'RealDRCTMSEModel', 'RealDRCTGANModel'),
     ),
     Entry(
         'network_g',

@@ -165,6 +165,17 @@ def test_a_loss_that_basicsr_has_no_more_is_left_out_unless_it_is_registered(tmp
     assert 'left out' not in notes
 
 
+def test_the_list_of_images_has_the_name_that_its_data_set_reads(tmp_path):
+    """HAT's RealESRGANDataset reads meta_info_file, BasicSR's meta_info; PairedImageDataset reads the former."""
+    text = PLAIN.replace("    filename_tmpl: '{}'\n", '    meta_info_file: list.txt\n')
+    train = enabled(tmp_path, text)[1]['datasets']['train']
+    assert (train['meta_info_file'], train.get('meta_info')) == ('list.txt', None)
+    _, values, notes = enabled(tmp_path, text.replace('PairedImageDataset', 'RealESRGANDataset'))
+    train = values['datasets']['train']
+    assert (train['meta_info'], train.get('meta_info_file')) == ('list.txt', None)
+    assert 'datasets.train.meta_info_file became meta_info.' in notes
+
+
 def test_a_network_of_spandrels_collection_with_other_licences_is_named(tmp_path):
     said = enabled(tmp_path, fork_text('SRFormer').replace('OwnSRFormer', 'SRFormer'))[2]
     assert 'Install spandrel_extra_arches, which has it under its own licence, or give the file' in said
