@@ -26,7 +26,7 @@ _SMALL: dict[str, Any] = {
     'embed_dim': 48, 'depths': [2], 'depth': [2], 'num_heads': [2], 'width': 8, 'enc_blk_nums': [1],
     'middle_blk_num': 1, 'dec_blk_nums': [1], 'enc_blks': [1], 'dec_blks': [1], 'num_feat': 8, 'num_block': 1,
     'num_grow_ch': 4, 'num_refinement_blocks': 1, 'dim': 8, 'heads': [1, 1, 1, 1], 'num_group': 1, 'mid_channels': 8,
-    'deformable_groups': 2, 'num_extract_block': 1, 'num_reconstruct_block': 1,
+    'squeeze_factor': 4, 'deformable_groups': 2, 'num_extract_block': 1, 'num_reconstruct_block': 1,
 }  # fmt: skip
 
 
