@@ -267,6 +267,20 @@ def test_a_class_of_the_users_keeps_what_is_its_own(options, registered):
         build_model(options(base_model='Darker', val={'self_ensemble': True}, factor=0.5))
 
 
+def test_a_validation_of_the_base_is_not_used(options, registered, monkeypatch):
+    """As HiFaceGANModel has one, which would measure without metrics.jsonl."""
+
+    @registered
+    class Measuring(SRModel):
+        def validation(self, dataloader, current_iter, tb_logger, save_img=False):
+            raise AssertionError
+
+    model, calls = build_model(options(base_model='Measuring', scale=4, network_g=dict(RRDB))), []
+    monkeypatch.setattr(type(model), 'nondist_validation', lambda self, *given: calls.append(given))
+    model.validation('loader', 3, None, save_img=True)
+    assert calls == [('loader', 3, None, True)]
+
+
 def test_a_step_that_never_shows_the_output_to_the_pixel_loss_is_refused(options, registered):
     @registered
     class Elsewhere(SRModel):
