@@ -4,6 +4,7 @@ import os
 
 os.environ['OMP_NUM_THREADS'] = '1'  # two tests run at a time, and on a busy machine threads wait for one another
 
+import gc
 import json
 import subprocess
 from copy import deepcopy
@@ -22,6 +23,7 @@ from recipe import fill_
 import mclir_basicsr
 
 mclir_basicsr.register()
+gc.freeze()  # `check` collects garbage after each trial: without this, among the modules of torch each time
 hypothesis.settings.register_profile('any_machine', deadline=None)
 hypothesis.settings.load_profile('any_machine')
 

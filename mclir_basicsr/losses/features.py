@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -43,16 +44,18 @@ def vgg_layers(vgg_type: str) -> dict[str, nn.Module]:
     return layers
 
 
-def check_layers(vgg_type: str, names: Iterable[str], weights: str = 'imagenet') -> dict[str, nn.Module]:
-    """Make sure that a vgg has these layers, and the weights, where they are ``oxford``, too.
+@cache
+def _layer_names(vgg_type: str) -> tuple[str, ...]:
+    return tuple(vgg_layers(vgg_type))
 
-    Returns:
-        All of its layers, see :func:`vgg_layers`.
+
+def check_layers(vgg_type: str, names: Iterable[str], weights: str = 'imagenet') -> None:
+    """Make sure that a vgg has these layers, and the weights, where they are ``oxford``, too.
 
     Raises:
         MclirError: They have not, or there are no names; the message lists the layers that the vgg has.
     """
-    valid, names = vgg_layers(vgg_type), list(names)
+    valid, names = _layer_names(vgg_type), list(names)
     unknown = sorted(set(names) - set(valid))
     if unknown or not names:
         raise MclirError(
@@ -62,7 +65,6 @@ def check_layers(vgg_type: str, names: Iterable[str], weights: str = 'imagenet')
         )
     if weights == 'oxford':
         check_oxford(vgg_type, names, valid)
-    return valid
 
 
 class FrozenFeatures(nn.Module):
@@ -127,7 +129,8 @@ class VGGFeatures(FrozenFeatures):
     ) -> None:
         super().__init__(use_input_norm, range_norm)
         self.layers = frozenset(layers)
-        parts = check_layers(vgg_type, self.layers, weights)
+        check_layers(vgg_type, self.layers, weights)
+        parts = vgg_layers(vgg_type)
         names = list(parts)
         names = names[: max(names.index(name) for name in self.layers) + 1]
         features = _load(nn.Sequential(*(parts[name] for name in names)), vgg_type, weights, seed)
