@@ -14,10 +14,8 @@ import random
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
@@ -32,6 +30,7 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from children import call, ended, fork, same
 
 import mclir_basicsr
 from mclir_basicsr.commands.cli import main as mclir
@@ -64,38 +63,6 @@ class Tally:
     kills: int = 0
     in_a_save: int = 0
     survived: int = 0
-
-
-def fork(work: Callable[[], int], log: Path) -> int:
-    """Start work in a session of its own, its output appended to log; returns the process id."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
-    status = 70
-    try:
-        os.setsid()
-        with log.open('a', encoding='utf-8') as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        status = work()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def ended(child: int) -> int | None:
-    """The exit status of a child, None while it runs."""
-    done, status = os.waitpid(child, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if done else None
-
-
-def call(work: Callable[[], int], log: Path) -> int:
-    """Let a child do the work and wait for its exit status."""
-    return os.waitstatus_to_exitcode(os.waitpid(fork(work, log), 0)[1])
 
 
 def write_pairs(folder: Path) -> int:
@@ -194,17 +161,6 @@ def equal(folder: Path, straight: Path) -> Callable[[], int]:
         return len(differing) > 0
 
     return work
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two nested values are equal, bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
 
 
 def repeat(folder: Path, options: Path, straight: Path, within: float, moments: random.Random, tally: Tally) -> None:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -111,6 +112,27 @@ def test_plain_against_plain(monkeypatch, capfd):
     assert re.search(r'(?m)^ 1: [+-]\d+\.\d+ dB on held-out, 95 % -?[\d.]+ to -?[\d.]+, 2 seeds', said)
     assert not re.search(r'(?m)^ 1: [+-]0\.0+ dB', said), 'the same run twice'
     assert re.search(r'\n[01] of 1 called different\.', said)
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='the benchmark forks')
+def test_option_files_are_counted_and_a_failure_is_told(tmp_path, monkeypatch, capfd):
+    text = 'name: a\nmodel_type: {}\npath:\n  resume_state: ~\ntrain:\n  total_iter: 9\n'
+    (tmp_path / 'below').mkdir()
+    (tmp_path / 'below' / 'faces.yml').write_text(text.format('StyleGAN2Model'))
+    (tmp_path / 'other.yml').write_text(text.format('NoSuchModel'))
+    files = benchmark('option_files', [tmp_path], monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        files.main()
+    said = capfd.readouterr().out
+    assert ended.value.code == 1
+    assert re.search(r'(?m)^below/faces\.yml: enable: .* generates images', said)
+    assert re.search(r'(?m)^other\.yml: enable: .* NoSuchModel cannot become HistoryModel', said)
+    assert said.endswith('\nenable: 0 of 2\ncheck: 0 of 2\ntrain: 0 of 2\nvalidate: 0 of 2\nresume: 0 of 2\n0 passed, '
+                         '1 left out, 1 failed\n')  # fmt: skip
+    monkeypatch.setattr(sys, 'argv', ['option_files', str(tmp_path / 'below')])
+    with pytest.raises(SystemExit) as ended:
+        files.main()
+    assert ended.value.code == 0
 
 
 @pytest.mark.parametrize(

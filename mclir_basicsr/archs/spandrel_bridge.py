@@ -1,6 +1,7 @@
 """Networks of spandrel by name, for option files: ``network_g: {type: NAFNet, width: 32, ...}``.
 
-spandrel (https://github.com/chaiNNer-org/spandrel, 0.4) is imported only where a network of it is asked for.
+spandrel (https://github.com/chaiNNer-org/spandrel, 0.4) is imported only where a network of it is asked for. So is
+spandrel_extra_arches (0.2), its collection of networks with licences of their own, where that is installed.
 """
 
 from functools import cache
@@ -11,6 +12,7 @@ from pkgutil import iter_modules
 
 from torch import nn
 
+HOMES = 'spandrel', 'spandrel_extra_arches'
 _PREFIX = 'spandrel.'  # before names that BasicSR or this package has too
 
 # See mclir_basicsr.inference.Needs: by class, the size_requirements of spandrel's descriptors. Most networks of windows
@@ -27,13 +29,18 @@ _NEEDS: dict[str, dict[str, int]] = {
     'HAT': {'min_side': 16},
     'HVICIDNet': {'pad_multiple': 8},
     'KBNet_l': {'pad_multiple': 16},
+    'M3SNet': {'pad_multiple': 16},
+    'MIRNet2': {'pad_multiple': 4},
+    'MPRNet': {'pad_multiple': 8},
     'MixDehazeNet': {'min_side': 40},
     'OmniSR': {'min_side': 16},
     'RGT': {'min_side': 16},
+    'Restormer': {'pad_multiple': 8},
     'RetinexFormer': {'pad_multiple': 8},
     'SAFMN': {'pad_multiple': 8},
     'SAFMNBCIE': {'pad_multiple': 16},
     'SCUNet': {'min_side': 40},
+    'SRFormer': {'min_side': 16},
     'SeemoRe': {'min_side': 16},
     'Swin2SR': {'min_side': 16},
     'SwinIR': {'min_side': 16},
@@ -46,10 +53,19 @@ _NEEDS: dict[str, dict[str, int]] = {
 
 
 def architecture_names() -> list[str]:
-    """Names of spandrel's architectures, read off its folder; empty where spandrel is not installed."""
-    spec = find_spec('spandrel')
-    folders = [str(Path(home) / 'architectures') for home in spec.submodule_search_locations or ()] if spec else []
-    return [module.name for module in iter_modules(folders) if not module.name.startswith('_')]
+    """Names of spandrel's architectures, read off its folders; empty where spandrel is not installed."""
+    return list(_homes())
+
+
+def _homes() -> dict[str, str]:
+    """The package of HOMES that has it, by architecture; spandrel's own before another's of that name."""
+    found: dict[str, str] = {}
+    for home in reversed(HOMES):
+        spec = find_spec(home)
+        places = spec.submodule_search_locations or () if spec else ()
+        folders = [str(Path(place) / 'architectures') for place in places]
+        found |= {module.name: home for module in iter_modules(folders) if not module.name.startswith('_')}
+    return found
 
 
 @cache
@@ -79,7 +95,7 @@ def find_architecture(name: str) -> type[nn.Module] | None:
 
 def _networks(package: str) -> dict[str, type[nn.Module]]:
     """The network classes that a package of spandrel's gives out, by name."""
-    module = import_module(f'spandrel.architectures.{package}')
+    module = import_module(f'{_homes()[package]}.architectures.{package}')
     given = {key: getattr(module, key) for key in module.__all__}
     return {key: kind for key, kind in given.items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
 

@@ -22,7 +22,7 @@ def registry_message(original: Callable[..., Any], self: Any, name: str, *args: 
 
         found = find_architecture(name)
         if found is not None:
-            _tell_of_spandrel(name)
+            _tell_of_spandrel(name, found)
             return found
         if name == 'auto':
             raise UnknownNameError(
@@ -37,12 +37,14 @@ def registry_message(original: Callable[..., Any], self: Any, name: str, *args: 
     )
 
 
-def _tell_of_spandrel(name: str) -> None:
+def _tell_of_spandrel(name: str, found: type) -> None:
     """Tell once, in the log of a run, that a network is spandrel's: one that was not imported may be meant."""
     if name not in _told and logger.isEnabledFor(logging.INFO):
         _told.add(name)
         logger.info(
-            "network %s: spandrel's; no network of that name is registered (--import takes one of yours).", name
+            "network %s: %s's; no network of that name is registered (--import takes one of yours).",
+            name,
+            found.__module__.split('.')[0],
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from basicsr.data import build_dataloader, build_dataset
+from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger, img_util, tensor2img
 from torch import nn
@@ -96,6 +97,12 @@ class ValidationModel(SRModel):
                 'are not those of whole images.'
             )
         return Tile(asked.size, asked.overlap)
+
+    def validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool = False
+    ) -> None:
+        """Restore, measure and save what a data set holds, also where the base has a validation of its own."""
+        BaseModel.validation(self, dataloader, current_iter, tb_logger, save_img)
 
     def dist_validation(self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool) -> None:
         """Validate this rank's share of the images; call it on every rank."""

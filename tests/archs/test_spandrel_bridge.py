@@ -98,6 +98,46 @@ def test_other_names_have_none(name):
     assert find_architecture(name) is None
 
 
+EXTRA = """\
+from torch import nn
+
+
+class OwnNet(nn.Conv2d):
+    def __init__(self, *, dim=3):
+        super().__init__(3, dim, 1)
+
+
+class MPRNet(OwnNet):
+    pass
+
+
+__all__ = ['OwnNet', 'MPRNet']
+"""
+
+
+@pytest.fixture
+def extra_arches(tmp_path, monkeypatch):
+    """Install a spandrel_extra_arches with two networks, whose likes have licences of their own."""
+    for package in ('', 'architectures', 'architectures/Own', 'architectures/HAT'):
+        folder = tmp_path / 'spandrel_extra_arches' / package
+        folder.mkdir()
+        (folder / '__init__.py').write_text(EXTRA if package.endswith('Own') else '')
+    monkeypatch.syspath_prepend(tmp_path)
+    find_architecture.cache_clear()
+    yield
+    find_architecture.cache_clear()
+    for name in [name for name in sys.modules if name.startswith('spandrel_extra_arches')]:
+        del sys.modules[name]
+
+
+def test_networks_of_spandrel_extra_arches_are_found_where_it_is_installed(extra_arches):
+    assert sorted(architecture_names()) == sorted([*NAMES, 'Own'])
+    assert ARCH_REGISTRY.get('Own').__module__ == 'spandrel_extra_arches.architectures.Own'
+    net = build_network({'type': 'MPRNet', 'dim': 5})
+    assert (net.out_channels, net.pad_multiple) == (5, 8)
+    assert find_architecture('HAT').__module__.startswith('spandrel.')
+
+
 def test_names_of_basicsr_stay_its_own():
     assert ARCH_REGISTRY.get('SwinIR').__module__ == 'basicsr.archs.swinir_arch'
     with pytest.raises(KeyError, match=r'no arch named .NoSuchNet'):

@@ -70,6 +70,15 @@ def test_without_spn_it_trains_as_its_base_bit_for_bit(build, base):
     assert equal(*trained)
 
 
+@pytest.mark.parametrize('base', ['RealESRNetModel', 'RealESRGANModel'])
+def test_without_spn_a_queue_gives_the_batches_that_it_gives_its_base(build, base):
+    plain, model = (build(base, own=own, queue_size=2) for own in (False, True))
+    assert equal(steps(plain, base, 1, 3), steps(model, base, 1, 3))
+    assert equal(parts(plain), parts(model))
+    assert model.queue_ptr == model.queue_size == 2, 'it is full from the second batch on'
+    assert torch.equal(model.lq, plain.lq)
+
+
 @pytest.mark.parametrize('base', CASES)
 def test_a_resumed_run_with_spn_goes_on_bit_for_bit(build, base, tmp_path):
     whole = build(base, SPN)
@@ -98,6 +107,7 @@ def test_the_term_pushes_net_g_alone(build, base):
     plain, log = steps(without, base, 1, last)[-1], steps(model, base, 1, last)[-1]
     with_term, without_term = parts(model), parts(without)
     assert equal(with_term['net_d'], without_term['net_d'])
+    assert equal(with_term['optimizers'][1], without_term['optimizers'][1]), 'its gradient, in the moments of Adam'
     assert not equal(with_term['net_g'], without_term['net_g'])
     assert {name: log[name] for name in plain} == plain
     assert log['l_spn'] == pytest.approx(-0.1 * log['spn_dist'])
@@ -255,6 +265,20 @@ def test_a_class_of_the_users_keeps_what_is_its_own(options, registered):
     assert not model.output.any()
     with pytest.raises(MclirError, match=r'val\.self_ensemble: Darker has a test\(\) of its own'):
         build_model(options(base_model='Darker', val={'self_ensemble': True}, factor=0.5))
+
+
+def test_a_validation_of_the_base_is_not_used(options, registered, monkeypatch):
+    """As HiFaceGANModel has one, which would measure without metrics.jsonl."""
+
+    @registered
+    class Measuring(SRModel):
+        def validation(self, dataloader, current_iter, tb_logger, save_img=False):
+            raise AssertionError
+
+    model, calls = build_model(options(base_model='Measuring', scale=4, network_g=dict(RRDB))), []
+    monkeypatch.setattr(type(model), 'nondist_validation', lambda self, *given: calls.append(given))
+    model.validation('loader', 3, None, save_img=True)
+    assert calls == [('loader', 3, None, True)]
 
 
 def test_a_step_that_never_shows_the_output_to_the_pixel_loss_is_refused(options, registered):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
-from mclir_basicsr.commands.enable.option_text import OptionText, get
+from mclir_basicsr.commands.enable.option_text import OptionText, entries, get, numbers
 
 _TRUE = ('true', 'yes', 'on')
 
@@ -52,6 +52,34 @@ def renamed(name: str, *more: str) -> Action:
     return action
 
 
+def renamed_in(kind: str, name: str) -> Action:
+    """The key has another name in a data set of this type."""
+
+    def action(edit: Edit) -> str:
+        given = get(edit.block, 'type')
+        if given is None or given.value != kind or get(edit.block, name) is not None:
+            return ''
+        return renamed(name)(edit)
+
+    return action
+
+
+def moved(block: str) -> Action:
+    """The key, a number, has its place in another block, and is left out where that has it too."""
+
+    def action(edit: Edit) -> str:
+        home = edit.text.block(block)
+        if edit.key in entries(home):
+            edit.text.remove(edit.block, edit.key)
+            return f'{edit.path} was left out: {block} has {edit.key}, too'
+        (value,) = numbers(edit.text, edit.key, get(edit.block, edit.key))
+        edit.text.insert(home, list(entries(home))[-1], {edit.key: value})
+        edit.text.remove(edit.block, edit.key)
+        return f'{edit.path} became {block}.{edit.key}, where it is read'
+
+    return action
+
+
 def named(names: Mapping[str, str], unknown: Mapping[str, str], without: Mapping[str, tuple[str, str]]) -> Action:
     """The value has another name here, or there is nothing of its kind.
 
@@ -84,6 +112,22 @@ def became(name: str, value: Any) -> Action:
             return ''
         edit.text.put(edit.block, edit.key, value, name)
         return f'{edit.path} became {name}'
+
+    return action
+
+
+def left_out_where_unknown(why: str) -> Action:
+    """The key is a loss, which may be of a class that BasicSR has no more, and that the user did not import."""
+
+    def action(edit: Edit) -> str:
+        block = get(edit.block, edit.key)
+        kind = get(block, 'type') if isinstance(block, MappingNode) else None
+        from basicsr.utils.registry import LOSS_REGISTRY
+
+        if kind is None or kind.value in LOSS_REGISTRY:
+            return ''
+        edit.text.remove(edit.block, edit.key)
+        return f'{edit.path} was left out: {kind.value} {why}'
 
     return action
 

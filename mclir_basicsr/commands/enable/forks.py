@@ -11,6 +11,7 @@ from mclir_basicsr.commands.enable.fork_edits import Edit
 
 _NAFNET = 'megvii-research/NAFNet: '
 _RESTORMER = 'swz30/Restormer: '
+_BASICSR = 'XPixelGroup/BasicSR: '
 _HAT = 'XPixelGroup/HAT: '
 _DRCT = 'ming053l/DRCT: '
 _DAT = 'zhengchen1999/DAT: '
@@ -52,6 +53,14 @@ OF_BASICSR = {
         'VideoRecurrentModel', 'VideoGANModel', 'VideoRecurrentGANModel', 'HiFaceGANModel',
     )
 }  # fmt: skip
+
+# By class of BasicSR without a discriminator: one with one, that trains likewise.
+ADVERSARIAL = {
+    'SRModel': 'SRGANModel', 'RealESRNetModel': 'RealESRGANModel', 'VideoBaseModel': 'VideoGANModel',
+    'EDVRModel': 'VideoGANModel', 'VideoRecurrentModel': 'VideoRecurrentGANModel',
+}  # fmt: skip
+# Restoring networks of spandrel_extra_arches 0.2, which has those whose licences are not free.
+IN_EXTRA = ('M3SNet', 'MIRNet2', 'MPRNet', 'Restormer', 'SRFormer')
 
 
 class Entry(NamedTuple):
@@ -106,9 +115,15 @@ ENTRIES = (
     Entry(
         'datasets',
         'meta_info_file',
-        edits.renamed('meta_info'),
+        edits.renamed_in('RealESRGANDataset', 'meta_info'),
         f'{_HAT}hat/data/realesrgan_dataset.py, which takes all of the folder; that of BasicSR needs the list',
-        ('RealHATMSEModel', 'RealHATGANModel', 'RealDRCTMSEModel', 'RealDRCTGANModel'),
+    ),
+    Entry(
+        'network_g',
+        'ema_decay',
+        edits.moved('train'),
+        f'{_BASICSR}basicsr/models/sr_model.py, which reads it in train; options/train/EDVR has it among the arguments '
+        'of EDVR, which takes none of that name',
     ),
     Entry('path', 'param_key', edits.renamed('param_key_g'), f'{_NAFNET}basicsr/models/image_restoration_model.py'),
     Entry(
@@ -122,6 +137,15 @@ ENTRIES = (
         'mixup',
         edits.left_out('images are not mixed with one another here'),
         f'{_NAFNET}basicsr/models/image_restoration_model.py: mixup_aug',
+    ),
+    Entry(
+        'train',
+        'feature_matching_opt',
+        edits.left_out_where_unknown(
+            'is no loss of BasicSR 1.4.2, whose own training would stop here. With --import FILE, which registers one, '
+            'it stays'
+        ),
+        f'{_BASICSR}basicsr/losses/gan_loss.py, which has no GANFeatLoss any more; options/train/HiFaceGAN asks for it',
     ),
     Entry(
         'val',

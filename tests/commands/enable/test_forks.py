@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import yaml
-from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from fork_texts import FORKS, fork_text
 from option_texts import PLAIN, enabled
 
@@ -120,8 +120,69 @@ def test_partition_of_dat_becomes_tiles(tmp_path):
     assert not {'tile', 'use_chop'} & enabled(tmp_path, whole)[1]['val'].keys()
 
 
+def test_what_a_discriminator_needs_is_left_out_where_none_is_trained(tmp_path):
+    """As RealHATMSEModel's file has an optim_d, and BasicSR's for EDVR with a GAN, which it calls TODO, all of it."""
+    optimizer = '  optim_d:\n    type: Adam\n    lr: !!float 1e-4\n'
+    text = PLAIN.replace('train:\n  ema', f'train:\n{optimizer}  ema')
+    _, values, notes = enabled(tmp_path, text.replace('SRModel', 'RealHATMSEModel'))
+    assert 'optim_d' not in values['train']
+    assert 'train.optim_d was left out: RealESRNetModel trains without a discriminator.' in notes
+    assert 'To train with one' not in notes
+    text = text.replace('path:\n', 'network_d:\n  type: VGGStyleDiscriminator\n\npath:\n  strict_load_d: true\n')
+    _, values, notes = enabled(tmp_path, text.replace('SRModel', 'EDVRModel'))
+    assert 'network_d' not in values
+    assert 'strict_load_d' not in values['path']
+    assert 'network_d, path.strict_load_d, train.optim_d were left out: EDVRModel trains without a' in notes
+    assert 'write model_type: VideoGANModel first' in notes
+    _, values, notes = enabled(tmp_path, text.replace('SRModel', 'VideoGANModel'))
+    assert 'optim_d' in values['train']
+    assert 'left out' not in notes
+
+
+def test_a_key_of_training_among_the_arguments_of_a_network_goes_where_it_is_read(tmp_path):
+    """As in BasicSR's own train_EDVR_L_x4_SR_REDS.yml."""
+    text = PLAIN.replace('network_g:\n', 'network_g:\n  ema_decay: !!float 9.9e-1\n')
+    _, values, notes = enabled(tmp_path, text.replace('  ema_decay: 0.999\n', ''))
+    assert values['train']['ema_decay'] == 0.99
+    assert 'ema_decay' not in values['network_g']
+    assert 'network_g.ema_decay became train.ema_decay, where it is read.' in notes
+    _, values, notes = enabled(tmp_path, text)
+    assert values['train']['ema_decay'] == 0.999
+    assert 'ema_decay' not in values['network_g']
+    assert 'network_g.ema_decay was left out: train has ema_decay, too.' in notes
+
+
+def test_a_loss_that_basicsr_has_no_more_is_left_out_unless_it_is_registered(tmp_path, monkeypatch):
+    """As in BasicSR's own train_hifacegan.yml."""
+    loss = '  feature_matching_opt:\n    type: GANFeatLoss\n    loss_weight: 10\n    criterion: l1\n\n'
+    text = PLAIN.replace('SRModel', 'HiFaceGANModel').replace('  # losses\n', f'{loss}  # losses\n')
+    _, values, notes = enabled(tmp_path, text)
+    assert 'feature_matching_opt' not in values['train']
+    assert 'train.feature_matching_opt was left out: GANFeatLoss is no loss of BasicSR 1.4.2' in notes
+    monkeypatch.setitem(LOSS_REGISTRY._obj_map, 'GANFeatLoss', object)
+    _, values, notes = enabled(tmp_path, text)
+    assert values['train']['feature_matching_opt']['loss_weight'] == 10
+    assert 'left out' not in notes
+
+
+def test_the_list_of_images_has_the_name_that_its_data_set_reads(tmp_path):
+    """HAT's RealESRGANDataset reads meta_info_file, BasicSR's meta_info; PairedImageDataset reads the former."""
+    text = PLAIN.replace("    filename_tmpl: '{}'\n", '    meta_info_file: list.txt\n')
+    train = enabled(tmp_path, text)[1]['datasets']['train']
+    assert (train['meta_info_file'], train.get('meta_info')) == ('list.txt', None)
+    _, values, notes = enabled(tmp_path, text.replace('PairedImageDataset', 'RealESRGANDataset'))
+    train = values['datasets']['train']
+    assert (train['meta_info'], train.get('meta_info_file')) == ('list.txt', None)
+    assert 'datasets.train.meta_info_file became meta_info.' in notes
+
+
+def test_a_network_of_spandrels_collection_with_other_licences_is_named(tmp_path):
+    said = enabled(tmp_path, fork_text('SRFormer').replace('OwnSRFormer', 'SRFormer'))[2]
+    assert 'Install spandrel_extra_arches, which has it under its own licence, or give the file' in said
+
+
 def test_files_of_basicsr_have_none_of_these_keys(tmp_path):
-    keys = {entry.key for entry in ENTRIES} - {'type'}
+    keys = {entry.key for entry in ENTRIES if entry.block != 'network_g'} - {'type'}
     assert not keys & set(re.findall(r'\w+', PLAIN))
     assert not MODELS.keys() & OF_BASICSR.keys()
 
