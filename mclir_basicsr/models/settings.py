@@ -18,6 +18,8 @@ from mclir_basicsr.run.optimizer_state import IMPLEMENTATION, shown
 _MOVING = {'last_epoch', 'verbose', 'T_cur', 'T_i', 'base_lrs'}
 _CYCLED = {'betas', 'momentum'}
 
+_MILESTONES = 1000  # more are not written one by one: a damaged count would not end
+
 
 class Difference(NamedTuple):
     """A setting in which a state and an option file differ.
@@ -76,7 +78,11 @@ def _plain(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     """As an option file writes it; milestones are counted by BasicSR and torch."""
-    if isinstance(value, Mapping) and all(isinstance(count, int) for count in value.values()):
+    if (
+        isinstance(value, Mapping)
+        and all(isinstance(count, int) for count in value.values())
+        and sum(value.values()) <= _MILESTONES
+    ):
         return str([each for each in sorted(value) for _ in range(value[each])])
     return str(list(value)) if isinstance(value, tuple) else shown(value)
 

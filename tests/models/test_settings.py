@@ -1,6 +1,7 @@
 """A run that is resumed with another lr, schedule or weight decay in its option file says which counts."""
 
 import logging
+from collections import Counter
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from test_history_model import SPN, step
 
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.models.optimizers import SCHEDULERS, make_scheduler
-from mclir_basicsr.models.settings import differences
+from mclir_basicsr.models.settings import _of_schedule, differences
 from mclir_basicsr.run.training_state import Expected, faults
 
 ADAM = {'type': 'Adam', 'lr': 1e-3, 'betas': [0.9, 0.99]}
@@ -165,3 +166,9 @@ def test_optimizers_that_keep_the_same_averages_can_take_each_others_place(resum
     for old, new in zip(model.optimizer_g.state.values(), resumed.optimizer_g.state.values(), strict=True):
         assert torch.equal(old['exp_avg'], new['exp_avg'])
     assert all(rate > 0 for rate in rates(resumed, 6, 7))
+
+
+def test_a_damaged_count_of_milestones_is_told_as_it_is():
+    (found,) = _of_schedule({'milestones': Counter([4, 8, 8])}, {'milestones': Counter({4: 10**30})})
+    assert found.file == '[4, 8, 8]'
+    assert str(10**30) in found.state
