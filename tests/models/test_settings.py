@@ -171,4 +171,4 @@ def test_optimizers_that_keep_the_same_averages_can_take_each_others_place(resum
 def test_a_damaged_count_of_milestones_is_told_as_it_is():
     (found,) = _of_schedule({'milestones': Counter([4, 8, 8])}, {'milestones': Counter({4: 10**30})})
     assert found.file == '[4, 8, 8]'
-    assert str(10**30) in found.state
+    assert found.state.startswith('Counter({4: 1000')
