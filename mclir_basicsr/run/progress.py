@@ -19,7 +19,7 @@ class _Shown:
         self.bar: Any = None
         self.stack = ExitStack()
 
-    def reach(self, iteration: int, total: int, name: str) -> None:
+    def reach(self, iteration: int, total: int | None, name: str) -> None:
         if self.bar is None:
             # Lines of the log go above the bar; its handler is there now.
             self.stack.enter_context(logging_redirect_tqdm([logging.getLogger('basicsr')]))
@@ -56,8 +56,8 @@ def is_shown() -> bool:
     return _shown is not None
 
 
-def reach(iteration: int, total: int, name: str) -> None:
-    """Show that a run has done so many iterations of so many; nothing outside of :func:`shown` or on other ranks.
+def reach(iteration: int, total: int | None, name: str) -> None:
+    """Show that a run has done so many iterations, of so many if that is known; nothing outside of :func:`shown` or on other ranks.
 
     >>> reach(1, total=100, name='spn')
     """
