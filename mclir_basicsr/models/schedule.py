@@ -40,7 +40,7 @@ class ScheduleModel(SavingModel):
             self._heed_signal(current_iter - 1)
         if current_iter == 1 and self._validates_at_start():
             self.validate_at_start()
-        progress.reach(current_iter, self.opt['train'].get('total_iter'), self.opt['name'])
+        progress.reach(current_iter, self.opt)
         begin_step(self.seed, self.opt['rank'], current_iter)
         # torch's schedulers go by the last rate and must not see the warm-up's.
         if self._torch_schedule and 1 < current_iter <= warmup_iter:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -56,10 +56,10 @@ def is_shown() -> bool:
     return _shown is not None
 
 
-def reach(iteration: int, total: int | None, name: str) -> None:
-    """Show that a run has done so many iterations, of so many if that is known; nothing outside of :func:`shown` or on other ranks.
+def reach(iteration: int, opt: Mapping[str, Any]) -> None:
+    """Show that a run with these options has done so many iterations; nothing outside of :func:`shown` or on other ranks.
 
-    >>> reach(1, total=100, name='spn')
+    >>> reach(1, {'name': 'spn', 'train': {'total_iter': 100}})
     """
     if _shown is not None and ranks.is_first():
-        _shown.reach(iteration, total, name)
+        _shown.reach(iteration, int(opt['train']['total_iter']), opt['name'])

@@ -93,12 +93,12 @@ def test_a_run_ends_with_nothing_left_and_shows_its_pictures(option_file, tmp_pa
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
-    progress.reach(1, 3, 'outside')
+    progress.reach(1, {'name': 'outside', 'train': {'total_iter': 3}})
     assert not progress.is_shown() and capsys.readouterr().err == ''
     monkeypatch.setattr('sys.stderr.isatty', lambda: True)
     with progress.shown():
         assert progress.is_shown()
         for iteration in (2, 3):  # a resumed run
-            progress.reach(iteration, 3, 'spn')
+            progress.reach(iteration, {'name': 'spn', 'train': {'total_iter': 3}})
     assert not progress.is_shown()
     assert re.search(r'spn: 100%.*3/3', capsys.readouterr().err)
