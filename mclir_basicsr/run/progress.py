@@ -57,7 +57,7 @@ def is_shown() -> bool:
 
 
 def reach(iteration: int, opt: Mapping[str, Any]) -> None:
-    """Show that a run with these options has done so many iterations; nothing outside of :func:`shown`, and by rank 0 alone.
+    """Show that a run with these options has done so many iterations; outside of :func:`shown` nothing.
 
     >>> reach(1, {'name': 'spn', 'train': {'total_iter': 100}})
     """
