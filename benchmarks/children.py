@@ -22,6 +22,7 @@ def fork(work: Callable[[], int], log: Path) -> int:
         with log.open('a', encoding='utf-8') as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
+        sys.stdout, sys.stderr = (os.fdopen(number, 'w', buffering=1, closefd=False) for number in (1, 2))
         status = work()
     except BaseException:
         traceback.print_exc()

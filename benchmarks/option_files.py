@@ -162,7 +162,9 @@ def said_last(log: Path, status: int) -> str:
     """The end of what a step said, in a line."""
     lines = [line for line in log.read_text(encoding='utf-8', errors='replace').splitlines() if line.strip()]
     told = [line for line in lines if 'Warning' not in line and ' INFO: ' not in line]
-    return ' '.join(' '.join(told[-8:]).split())[-500:] or f'ended with status {status}'
+    text = ' '.join(' '.join(told[-8:]).split())
+    _, error, message = text.rpartition('mclir: error: ')
+    return message[:500] if error else text[-500:] or f'ended with status {status}'
 
 
 def main() -> None:
