@@ -40,7 +40,7 @@ SETS |= {'VideoRecurrentGANModel': SETS['VideoRecurrentModel']}
 
 def option_file(base, of_base, of_train):
     """The text of an option file of a class, of the form that BasicSR's have."""
-    train, val = deepcopy(SETS[base])
+    train, val = (deepcopy(each) for each in SETS[base])
     train |= {'name': 'train', 'io_backend': {'type': 'disk'}, 'use_hflip': True, 'use_rot': False}
     val |= {'name': 'REDS4', 'io_backend': {'type': 'disk'}}
     opt = {
