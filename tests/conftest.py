@@ -188,9 +188,9 @@ def _server():
 
 @pytest.fixture
 def mclir(_server, tmp_path):
-    """Run a command of ``mclir`` in tmp_path, in a process of its own, with its output captured as text."""
+    """Run a command of ``mclir``, in tmp_path if nothing else is said, in a process of its own; its output is text."""
 
-    def command(*arguments, **environment):
-        return _server.run([str(part) for part in arguments], tmp_path, environment)
+    def command(*arguments, cwd=tmp_path, **environment):
+        return _server.run([str(part) for part in arguments], cwd, environment)
 
     return command

@@ -25,9 +25,13 @@ def option_path(option_file, write_pairs):
     return option_file(train={'total_iter': 6}, logger=logger)
 
 
-def start(option_path, out, tmp_path):
+def flags(option_path, out):
     arms = ['--arm', 'plain', 'train:spn_opt=~', 'train:history=~', '--arm', 'spn']
-    command = ['mclir', 'study', '-opt', str(option_path), '-o', str(out), '--seeds', '1', '--jobs', '2', *arms]
+    return ['study', '-opt', str(option_path), '-o', str(out), '--seeds', '1', *arms]
+
+
+def start(option_path, out, tmp_path):
+    command = ['mclir', *flags(option_path, out), '--jobs', '2']
     return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -35,10 +39,10 @@ def has_a_state(out):
     return any(out.glob('experiments/*/training_states/*.state'))
 
 
-def test_a_killed_study_ends_as_one_that_never_stopped(option_path, tmp_path):
-    whole = start(option_path, tmp_path / 'whole', tmp_path)
-    said = whole.communicate()
-    assert whole.returncode == 0, said[1]
+def test_a_killed_study_ends_as_one_by_jobs_that_never_stopped(mclir, option_path, tmp_path):
+    pytest.importorskip('submitit')
+    whole = mclir(*flags(option_path, tmp_path / 'whole'), '--slurm', 'cluster=local', 'timeout_min=10')
+    assert whole.returncode == 0, whole.stderr
     killed = start(option_path, tmp_path / 'killed', tmp_path)
     while killed.poll() is None and not has_a_state(tmp_path / 'killed'):
         time.sleep(0.01)
@@ -80,7 +84,7 @@ def test_ctrl_c_saves_every_run(option_path, tmp_path):
 
 
 def test_a_run_that_fails_is_named_with_its_last_lines(option_path, tmp_path):
-    arms = [*ARMS, Arm('broken', ('train:optim_g:lr=1000000000', 'train:max_bad_steps=1'))]
+    arms = [Arm('broken', ('train:optim_g:lr=1000000000', 'train:max_bad_steps=1')), *ARMS]
     with pytest.raises(MclirError, match=r'The run broken_s0 ended with status 2.*broken_s0\.log:\n') as caught:
         study(option_path, tmp_path / 'out', seeds=1, arms=arms, jobs=1)
     assert 'had no finite gradient' in str(caught.value)
@@ -104,15 +108,6 @@ def test_data_that_changed_since_a_study_began_are_named(option_path, tmp_path):
     (tmp_path / 'pairs' / 'gt' / '000.png').write_bytes((tmp_path / 'pairs' / 'gt' / '001.png').read_bytes())
     with pytest.raises(MclirError, match=r'pairs/gt: not what it was when the study in .*out began'):
         Folder(tmp_path / 'out', define(option_path, ARMS))
-
-
-def test_a_study_by_jobs(mclir, option_path, tmp_path):
-    pytest.importorskip('submitit')
-    arms = ['--arm', 'plain', 'train:spn_opt=~', 'train:history=~', '--arm', 'spn']
-    jobs = ['--slurm', 'cluster=local', 'timeout_min=10']
-    done = mclir('study', '-opt', option_path, '-o', 'out', '--seeds', '1', *arms, *jobs)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / 'out' / 'results.json').read_text())['gains']['spn']['held-out']['psnr']['seeds'] == 1
 
 
 def test_a_folder_holds_one_study(option_path, tmp_path):

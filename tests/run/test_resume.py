@@ -21,13 +21,10 @@ SWINIR = {
     'drop_rate': 0.1,
 }  # fmt: skip
 
-# KILL_AT is the iteration in which the process dies; runpy starts basicsr.train as `python -m` does.
-RUN = """
-import os, runpy, sys
-import mclir_basicsr
-mclir_basicsr.register()
+# KILL_AT is the iteration in which the process dies.
+DEADLY = """
+import os
 from mclir_basicsr.models.step import TrainingStep
-from mclir_basicsr.commands.cli import main
 
 step = TrainingStep.optimize_parameters
 
@@ -37,11 +34,23 @@ def deadly_step(self, current_iter):
     step(self, current_iter)
 
 TrainingStep.optimize_parameters = deadly_step
-if sys.argv[1] == 'train':
-    sys.exit(main(sys.argv[1:]))
-del sys.argv[1]
-runpy.run_module('basicsr.train', run_name='__main__', alter_sys=True)
 """
+
+MODULE = """
+import runpy
+import mclir_basicsr
+mclir_basicsr.register()
+import deadly
+runpy.run_module('basicsr.train', run_name='__main__', alter_sys=True)  # as `python -m` does
+"""
+
+
+@pytest.fixture
+def deadly(tmp_path):
+    """A module to import that lets a run die."""
+    file = tmp_path / 'deadly.py'
+    file.write_text(DEADLY)
+    return file
 
 
 @pytest.fixture
@@ -87,43 +96,41 @@ def flat(value, path=''):
     return {p: v for key, part in items for p, v in flat(part, f'{path}/{key}').items()}
 
 
-def test_killed_and_resumed_equals_never_stopped(write_options, tmp_path):
+def test_killed_and_resumed_equals_never_stopped(mclir, deadly, write_options, tmp_path):
     """By mclir train, and by basicsr.train, which puts its experiments beside the package."""
-    mclir, module = tmp_path / 'mclir', tmp_path / 'module'
-    for folder in (tmp_path / 'straight', mclir):
+    ours, module = tmp_path / 'ours', tmp_path / 'module'
+    for folder in (tmp_path / 'straight', ours):
         folder.mkdir()
     shutil.copytree(Path(basicsr.__file__).parent, module / 'basicsr')
     script = tmp_path / 'run.py'
-    script.write_text(RUN)
+    script.write_text(MODULE)
 
-    def train(folder, way, *flags, **environment):
-        command = (sys.executable, script, way, '-opt', tmp_path / 'tiny.yml', *flags)
-        path = {'PYTHONPATH': str(module)} if way == 'module' else {}
-        return run(*command, cwd=folder, **path, **environment)
+    def train(folder, *flags, **environment):
+        flags = ('-opt', tmp_path / 'tiny.yml', *flags)
+        if folder == module:
+            return run(sys.executable, script, *flags, cwd=folder, PYTHONPATH=str(module), **environment)
+        return mclir('train', '--import', deadly, *flags, cwd=folder, **environment)
 
     write_options()
-    result = train(tmp_path / 'straight', 'train')
+    result = train(tmp_path / 'straight')
     assert result.returncode == 0, result.stderr[-3000:]
     held, logged = results(tmp_path / 'straight')
     assert list(logged) == [str(iteration) for iteration in range(1, 10)]
     assert held['9.state']['/history/_extra_state/refreshes/0'] == 4
 
-    for folder, way, kill_at, resumed_from in (
-        (mclir, 'train', '5', 'epoch: 0, iter: 3'),
-        (module, 'module', '8', 'epoch: 1, iter: 6'),
-    ):
+    for folder, kill_at, resumed_from in ((ours, '5', 'epoch: 0, iter: 3'), (module, '8', 'epoch: 1, iter: 6')):
         write_options()
-        assert train(folder, way, KILL_AT=kill_at).returncode == 9
+        assert train(folder, KILL_AT=kill_at).returncode == 9
         write_options(num_worker_per_gpu=1)
-        result = train(folder, way, '--auto_resume')
+        result = train(folder, '--auto_resume')
         assert result.returncode == 0, result.stderr[-3000:]
         assert f'Resuming training from {resumed_from}.' in result.stderr
         held_resumed, logged_resumed = results(folder)
-        assert held_resumed == held, way
-        assert logged_resumed == logged, way
+        assert held_resumed == held, folder.name
+        assert logged_resumed == logged, folder.name
 
 
-def test_a_killed_curriculum_goes_on(write_options, tmp_path):
+def test_a_killed_curriculum_goes_on(mclir, deadly, write_options, tmp_path):
     """Both terms, negatives of two checkpoints; the curriculum is part of the state that is compared."""
     files = [tmp_path / 'a.pth', tmp_path / 'b.pth']
     for k, file in enumerate(files):
@@ -131,13 +138,12 @@ def test_a_killed_curriculum_goes_on(write_options, tmp_path):
         torch.save({'params': build_network(EDSR | {'num_feat': 8 + 4 * k}).state_dict()}, file)
     contrast = {'type': 'CCRLoss', 'weights': 'random', 'layer_weights': {'relu1_1': 1.0}}
     terms = {'contrast_opt': contrast | {'negatives': [str(file) for file in files]}}
-    script = tmp_path / 'run.py'
-    script.write_text(RUN)
 
     def train(folder, *flags, **environment):
         write_options(EDSR, terms=terms)
         folder.mkdir(exist_ok=True)
-        return run(sys.executable, script, 'train', '-opt', tmp_path / 'tiny.yml', *flags, cwd=folder, **environment)
+        flags = ('-opt', tmp_path / 'tiny.yml', '--import', deadly, *flags)
+        return mclir('train', *flags, cwd=folder, **environment)
 
     result = train(tmp_path / 'straight')
     assert result.returncode == 0, result.stderr[-3000:]
