@@ -45,8 +45,12 @@ def optimisation(opt: dict[str, Any], resumed: Mapping[str, Any] | None = None) 
     model = object.__new__(MODEL_REGISTRY.get(opt['model_type']))
     train = deepcopy(opt['train'])
     BaseModel.__init__(model, {'num_gpu': 0, 'is_train': True, 'train': train})
+    ours = opt['model_type'] == 'HistoryModel'
+    of_file = ours and at(opt, 'path.resume_settings') == 'file'
+    held = None if of_file else ((resumed or {}).get('schedulers') or [None])[0]
+    groups = len(held['base_lrs']) if held else 1  # a video model's optical flow has one of its own
     for key, kind, make in (
-        ('optim_g', train['optim_g'].pop('type'), lambda kind: _add_optimizer(model, kind, train['optim_g'])),
+        ('optim_g', train['optim_g'].pop('type'), lambda kind: _add_optimizer(model, kind, groups, train['optim_g'])),
         ('scheduler', train['scheduler']['type'], lambda kind: model.setup_schedulers()),
     ):
         try:
@@ -55,14 +59,12 @@ def optimisation(opt: dict[str, Any], resumed: Mapping[str, Any] | None = None) 
             raise
         except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
             raise MclirError(f'train.{key}: {kind} cannot be used so: {error}') from error
-    ours = opt['model_type'] == 'HistoryModel'
-    of_file = ours and at(opt, 'path.resume_settings') == 'file'
-    held = None if of_file else ((resumed or {}).get('schedulers') or [None])[0]
     return _to_the_end(model.schedulers[0], opt['train'], held, ours)
 
 
-def _add_optimizer(model: Any, kind: str, arguments: Mapping[str, Any]) -> None:
-    model.optimizers.append(model.get_optimizer(kind, [nn.Parameter(torch.zeros(()))], **arguments))
+def _add_optimizer(model: Any, kind: str, groups: int, arguments: Mapping[str, Any]) -> None:
+    parameters = [{'params': [nn.Parameter(torch.zeros(()))]} for _ in range(groups)]
+    model.optimizers.append(model.get_optimizer(kind, parameters, **arguments))
 
 
 def _to_the_end(schedule: Any, train: Mapping[str, Any], resumed: dict[str, Any] | None, ours: bool) -> list[str]:
@@ -82,15 +84,15 @@ def _to_the_end(schedule: Any, train: Mapping[str, Any], resumed: dict[str, Any]
             schedule.last_epoch = last - 1
             schedule.step()
     except Exception as error:  # a TypeError of BasicSR's, a ValueError of torch's
-        until, way_out = (
-            f' after {length[1]} iterations ({length[0]})' if length else f': {error}',
-            'Let it last as long',
-        )
+        if not length or length[1] > last:
+            raise MclirError(f'{whole} gives no learning rate for the last iteration, {int(total)}: {error}') from error
+        way_out = 'Let it last as long'
         if resumed is not None:
             way_out = 'Start anew from its network (path.pretrain_network_g, without a state)'
             if ours:
                 way_out += ', or let the one of this file count (path.resume_settings: file)'
-        raise MclirError(f'{whole} ends{until}, but train.total_iter is {int(total)}. {way_out}.') from error
+        until = f'ends after {length[1]} iterations ({length[0]})'
+        raise MclirError(f'{whole} {until}, but train.total_iter is {int(total)}. {way_out}.') from error
     behind = _BEHIND.get(type(schedule).__name__)
     if behind and length and length[1] < last:
         return [f'{whole} ends after {length[1]} of {int(total)} iterations ({length[0]}): then the rate {behind}.']

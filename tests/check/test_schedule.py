@@ -3,6 +3,7 @@
 import pytest
 import torch
 from basicsr.models import build_model
+from basicsr.models.lr_scheduler import CosineAnnealingRestartLR
 
 from mclir_basicsr.check.preflight import check
 from mclir_basicsr.check.schedule import optimisation
@@ -86,6 +87,16 @@ def test_resumed_with_a_longer_total_iter():
     with pytest.raises(MclirError, match=r'LR of the state to resume ends after 5 iterations .*Start anew'):
         optimisation(of(longer, 1000), kept(ONE_CYCLE, 4))
     assert optimisation(of(ONE_CYCLE, 6), kept(ONE_CYCLE, 4)) == []
+
+
+def test_resumed_with_a_learning_rate_of_its_own_for_the_optical_flow():
+    """BasicSR's video models have two groups of parameters."""
+    scheduler = {'type': 'CosineAnnealingRestartLR', 'periods': [100], 'restart_weights': [1], 'eta_min': 1e-7}
+    groups = [{'params': [torch.nn.Parameter(torch.zeros(()))], 'lr': lr} for lr in (2.5e-5, 1e-4)]
+    schedule = CosineAnnealingRestartLR(torch.optim.Adam(groups), periods=[100], eta_min=1e-7)
+    assert optimisation(of(scheduler, 10), {'iter': 2, 'schedulers': [schedule.state_dict()]}) == []
+    with pytest.raises(MclirError, match=r'of the state to resume ends after 100 iterations \(periods\)'):
+        optimisation(of(scheduler, 200), {'iter': 2, 'schedulers': [schedule.state_dict()]})
 
 
 @pytest.mark.parametrize('auto_resume', [True, False])
