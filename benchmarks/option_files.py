@@ -152,10 +152,14 @@ def tried(file: Path, imports: list[str], iterations: int) -> Found:
             ended = call(step.work, log)
             if ended != step.status:
                 said = said_last(log, ended)
-                is_left_out = step.name == 'enable' and str(parse_file(file).get('model_type')) in GENERATING
-                said_why = f'{step.name}: {said}'
-                return Found(STEPS.index(step.name), said_why, is_left_out and 'generates images' in said)
+                is_left_out = step.name == 'enable' and 'generates images' in said and is_generating(file)
+                return Found(STEPS.index(step.name), f'{step.name}: {said}', is_left_out)
     return Found(len(STEPS))
+
+
+def is_generating(file: Path) -> bool:
+    """Whether an option file trains a model with nothing to restore."""
+    return parse_file(file).get('model_type') in GENERATING
 
 
 def said_last(log: Path, status: int) -> str:

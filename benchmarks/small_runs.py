@@ -14,6 +14,7 @@ import numpy as np
 
 IMAGES = 3
 _SIDE = 40  # of lq images, at least
+_OF_NIQE = 208  # of gt images that NIQE measures, with a crop border
 _PATCH = 16  # of lq, where nothing asks for more
 _ALONE = 'num_frame', 'blur_kernel_size'  # sequences, and images of 400x400 to degrade: one is a batch
 _CLIP, _SEQUENCE = 100, 7  # frames that REDS and Vimeo-90K have, on which BasicSR's data sets for them rely
@@ -39,7 +40,9 @@ def made_small(opt: dict[str, Any], folder: Path, iterations: int) -> dict[str, 
         iterations: After the last one the run validates.
     """
     scale, patch = int(opt.get('scale', 1)), _patch_of_lq(opt)
-    data = SyntheticData(folder, scale, max(patch, _SIDE))
+    metrics = (opt.get('val') or {}).get('metrics') or {}
+    side = _OF_NIQE // scale if any(metric['type'] == 'calculate_niqe' for metric in metrics.values()) else _SIDE
+    data = SyntheticData(folder, scale, max(patch, side))
     opt['datasets'].setdefault('val', {'name': 'val', 'type': 'PairedImageDataset', 'dataroot_lq': ''})
     for phase, block in opt['datasets'].items():
         data.put_into(block, phase)

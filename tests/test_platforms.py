@@ -1,7 +1,10 @@
 """What Windows lacks is taken away here; nothing of it was tried on Windows itself."""
 
+import signal
 import subprocess
 import sys
+
+from mclir_basicsr.study.machine import _Child
 
 WITHOUT = """
 import os, pkgutil, importlib, signal, sys
@@ -46,3 +49,10 @@ def test_every_module_loads_without_signals_fork_and_locks_of_files():
 
 def test_a_run_stops_at_the_signals_that_there_are():
     assert without(STOP) == ['True SIGTERM', '[1, 2]']
+
+
+def test_a_run_of_a_study_is_asked_to_stop_by_ctrl_break_on_windows(monkeypatch):
+    monkeypatch.setattr(signal, 'CTRL_BREAK_EVENT', signal.SIGUSR1, raising=False)
+    with _Child([sys.executable, '-c', 'import time; time.sleep(60)']) as child:
+        child.interrupt()
+    assert child.returncode == -signal.SIGUSR1

@@ -98,7 +98,7 @@ def _examine(
         'network_g': partial(network.network, opt),
         'loading': partial(parts.loading, opt, here),
         'val': partial(metrics.validation, opt),
-        'experiments': partial(parts.folder, folder),
+        'experiments': partial(parts.folder, folder, opt['path']),
         **{f'datasets.{phase}': partial(check_data_set, opt, phase) for phase in opt['datasets']},
     }
 

@@ -33,6 +33,7 @@ class CheckpointModel(ValidationModel):
     guard: Guard
     guard_d: Guard | None = None  # of the discriminator's steps
     scaler: Any
+    _loaded: set[str]  # letters of the networks that were loaded from a file
     resumes_exactly = True  # run/resume.py: data and random numbers go on where they were
 
     @property
@@ -60,6 +61,7 @@ class CheckpointModel(ValidationModel):
         """
         logger, net = get_root_logger(), self.get_bare_model(net)
         which, path = self._which(net), self.opt['path']
+        self._loaded.add(which)
         asked_for, key = f'param_key_{which}', f'path.pretrain_network_{which}'
         goes_on = bool(path.get('resume_state')) or Path(load_path).parent == Path(path.get('models') or '/')
         is_free = which == 'g' and asked_for not in path and not goes_on and param_key in EMA_FIRST
@@ -83,6 +85,15 @@ class CheckpointModel(ValidationModel):
                 f'{key}: {load_path} (entry {entry or "~"}) does not fit network_{which}: '
                 f'{misfit(net, weights) or error}. Correct network_{which} or the path.'
             ) from error
+
+    def load_what_is_left(self) -> None:
+        """Load networks that the base makes and leaves as they are, as HiFaceGANModel does its discriminator."""
+        path = self.opt['path']
+        for key in (key for key in self.opt if key.startswith('network_') and path.get(f'pretrain_{key}')):
+            which = key.removeprefix('network_')
+            if which not in self._loaded and hasattr(self, f'net_{which}'):
+                strict, entry = path.get(f'strict_load_{which}', True), path.get(f'param_key_{which}', 'params')
+                self.load_network(getattr(self, f'net_{which}'), path[f'pretrain_{key}'], strict, entry)
 
     def _which(self, net: nn.Module) -> str:
         """The letter of a network in the option file: d of net_d, g of net_g and its EMA."""

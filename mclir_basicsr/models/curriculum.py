@@ -96,6 +96,6 @@ class Curriculum:
 
 @torch.no_grad()
 def psnr(image: Tensor, gt: Tensor) -> Tensor:
-    """Mean over the batch of the PSNR in dB of images in [0, 1] (N, C, H, W), at most 100; 0-d, float64."""
-    error = (image.double().clamp(0, 1) - gt.double()).pow(2).mean(dim=(1, 2, 3))
+    """Mean over the batch of the PSNR in dB of images in [0, 1] (N, C, H, W), at most 100; 0-d, float32."""
+    error = (image.float().clamp(0, 1) - gt.float()).pow(2).mean(dim=(1, 2, 3))
     return -10 * torch.log10(error.clamp(min=1e-10)).mean()

@@ -96,6 +96,7 @@ class HistoryModel(SPNTermModel):
         for warning in [*warnings, *bases.remarks(base)]:
             get_root_logger().warning(warning)
         self.log_dict: dict[str, float] = {}
+        self._loaded = set()
         self._last_ratio = 0.0  # as it was last logged
         self._outputs = None if self.own.output is None else Outputs(self.own.output)
         with bases.staying_on(device):
@@ -108,6 +109,7 @@ class HistoryModel(SPNTermModel):
         if self._outputs is not None:
             self._outputs.choose(self.get_bare_model(self.net_g))
         super().init_training_settings()
+        self.load_what_is_left()
         own = self.own.train
         self.terms = Terms(self.opt, own, self.device)
         if self._outputs is not None and self.cri_pix is not None:

@@ -166,8 +166,10 @@ class ValidationModel(SRModel):
         if tb_logger is not None and self.opt['is_train']:
             iteration = min(int(current_iter), int(self.opt['train']['total_iter']))
             self._board = Board(tb_logger, dataset, iteration)
-        yield
-        self._board = None
+        try:
+            yield
+        finally:
+            self._board = None
 
     def _show(self, board: Board, name: str, normalisation: Normalisation) -> None:
         history = getattr(self, 'history', None)

@@ -31,7 +31,10 @@ def main(lock: str, *arguments: str) -> int:
 
 
 def _follow(parent: int) -> None:
-    """Ask this process to stop when its parent is gone: a study that was killed could not ask for it."""
+    """Ask this process to stop when its parent is gone: a study that was killed could not ask for it.
+
+    On Windows the number of the parent stays, and a run goes on to its end.
+    """
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

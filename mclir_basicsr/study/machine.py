@@ -46,10 +46,12 @@ class _Here:
                 stderr=subprocess.STDOUT,
                 env=os.environ | dict(self.environment),
                 start_new_session=True,  # Ctrl+C in the terminal reaches this process alone, which passes it on once
+                creationflags=getattr(subprocess, 'CREATE_NEW_PROCESS_GROUP', 0),  # the same on Windows
             )
 
 
 class _Child(subprocess.Popen[bytes]):
     def interrupt(self) -> str:
-        self.send_signal(signal.SIGINT)  # it saves, as it does for Ctrl+C in a terminal
+        # It saves, as it does for Ctrl+C in a terminal; Windows sends a process nothing but Ctrl+Break.
+        self.send_signal(getattr(signal, 'CTRL_BREAK_EVENT', signal.SIGINT))
         return 'every run saves its state'

@@ -80,6 +80,8 @@ def test_all_faults_come_in_one_message(faults, tmp_path):
         (lambda opt: opt['path'].update(resume_state='gone.state'), 'path.resume_state: there is no file'),
         (lambda opt: opt['datasets']['train'].update(gt_size=64), 'is 32x32 .* smaller than gt_size 64'),
         (lambda opt: opt['datasets']['train'].pop('io_backend'), "datasets.train: 'io_backend' is missing"),
+        (lambda opt: opt['path'].update(experiments_root='runs'), 'path.experiments_root cannot act: .*--root DIR'),
+        (lambda opt: opt['path'].update(results_root='runs'), 'path.results_root cannot act'),
         (lambda opt: opt.update(scale=4), 'so that scale 4 needs 64x64'),
     ],
 )  # fmt: skip

@@ -80,6 +80,7 @@ CASES = {
     'SwinIRModel': (_images, {'network_g': SWINIR}, {}),
     'SRGANModel': (_images, {'network_g': RRDB, 'network_d': UNET}, GAN | {'net_d_iters': 2}),
     'ESRGANModel': (_images, {'network_g': RRDB, 'network_d': UNET}, GAN),
+    'HiFaceGANModel': (_images, {'network_g': RRDB, 'network_d': UNET | {'num_in_ch': 6}}, GAN | {'ema_decay': 0}),
     'RealESRNetModel': (_gt_alone, {'network_g': RRDB, 'gt_usm': True} | DEGRADATION, {}),
     'RealESRGANModel': (
         _gt_alone,
