@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from basicsr.archs.srvgg_arch import SRVGGNetCompact
 from conftest import run
 
 from mclir_basicsr import __version__
@@ -230,23 +231,25 @@ def telling_step(self, current_iter):
     values = torch.cat([value.flatten() for part in (negatives.parameters(), negatives.buffers()) for value in part])
     values = values.double()
     with open(f'rank{self.opt["rank"]}', 'a') as file:
-        file.write(f'{values.sum().item()!r} {values.norm().item()!r} {self.history.refreshes}\\n')
+        file.write(f'{values.sum().item()!r} {values.norm().item()!r} {self.history.refreshes} ')
+        file.write(f'{self.curriculum.state_dict()}\\n')
 
 TrainingStep.optimize_parameters, EDSR.__init__ = telling_step, make_with_statistics
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_two_gloo_ranks_hold_the_same_negatives(option_file, write_pairs, tmp_path):
+def test_two_gloo_ranks_hold_the_same_negatives_and_curriculum(option_file, write_pairs, tmp_path):
     """torchrun on a CPU; each rank seeds itself differently, as BasicSR does, and prints a sum of its negatives.
 
     The ranks see other images, so that batch statistics differ. --fast: a step that is tried first would tell, too.
     """
     write_pairs(count=6)
-    file = option_file(
-        manual_seed=None,
-        train={'total_iter': 3, 'history': {'policy': 'adaptive', 'negatives': 2, 'threshold': 0.2}},
-    )
+    history = {'policy': 'adaptive', 'negatives': 2, 'threshold': 0.2}
+    torch.save(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=2).state_dict(), tmp_path / 'negative.pth')
+    contrast = {'type': 'CCRLoss', 'negatives': [str(tmp_path / 'negative.pth')], 'weights': 'random'}
+    contrast |= {'layer_weights': {'relu1_1': 1.0}}
+    file = option_file(manual_seed=None, train={'total_iter': 3, 'history': history, 'contrast_opt': contrast})
     script = tmp_path / 'ranks.py'
     script.write_text(TELLING_RANK)
     command = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script, 'train', '--fast')
