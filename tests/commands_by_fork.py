@@ -5,13 +5,17 @@ environment and output. ``mclir`` and ``python -m mclir_basicsr`` themselves are
 or during the imports, and of signals.
 """
 
+import atexit
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 
@@ -52,7 +56,20 @@ def _child(asked):
     os.environ.update(asked['environment'])
     sys.argv = ['mclir', *asked['arguments']]
     sys.path[0] = ''  # as of -m, in place of the folder of this file
-    runpy.run_module('mclir_basicsr', run_name='__main__')  # ends this process as it would end its own
+    status = 0
+    try:
+        runpy.run_module('mclir_basicsr', run_name='__main__')
+    except SystemExit as end:
+        status = end.code or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    # What Python does at the end, but for taking apart all modules one by one, which for those of torch takes long.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _serve():
@@ -67,5 +84,10 @@ if __name__ == '__main__':
     import mclir_basicsr
 
     mclir_basicsr.register()  # imports torch, torchvision and all of BasicSR
+    for module in pkgutil.walk_packages(mclir_basicsr.__path__, 'mclir_basicsr.'):
+        if not module.name.endswith('__main__'):
+            importlib.import_module(module.name)
+    import basicsr.train  # noqa: F401
+
     gc.freeze()  # a child that collects all of this at its end would copy it
     _serve()

@@ -27,6 +27,9 @@ gc.freeze()  # `check` collects garbage after each trial: without this, among th
 hypothesis.settings.register_profile('any_machine', deadline=None)
 hypothesis.settings.load_profile('any_machine')
 
+# They start processes one after the other: begun last, they would leave the other worker without work.
+LONGEST = ['test_study', 'test_installation', 'test_demo', 'test_resume', 'test_cli', 'test_benchmarks', 'test_import']
+
 DATA = Path(__file__).parent / 'golden'
 
 # What the tiny runs of both fixtures below share.
@@ -194,3 +197,7 @@ def mclir(_server, tmp_path):
         return _server.run([str(part) for part in arguments], cwd, environment)
 
     return command
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))

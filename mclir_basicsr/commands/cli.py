@@ -12,7 +12,7 @@ from mclir_basicsr.commands import (
     evaluate_arguments,
     export_arguments,
     import_flag,
-    pipeline_flags,
+    pipeline,
     prepare_arguments,
     restore_arguments,
     study_arguments,
@@ -33,10 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors='backslashreplace')  # the encoding of the locale may lack letters of a path
     try:
         if arguments[:1] in (['train'], ['test']):  # BasicSR parses these flags itself
-            return _pipeline(arguments[0], arguments[1:])
+            return pipeline.run(arguments[0], arguments[1:], _say)
         options = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = options.run
-        _import(getattr(options, 'imports', []))
+        if names := getattr(options, 'imports', []):
+            from mclir_basicsr.imports import import_all
+
+            _say(*import_all(names))
         return run(options)
     except (MclirError, OSError) as error:
         return _fail(error)
@@ -122,49 +125,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_force(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument('--force', action='store_true', help=what)
-
-
-def _pipeline(name: str, flags: list[str]) -> int:
-    """Run BasicSR's train or test pipeline; ``--root DIR``: its experiments or results go there."""
-    flags, root, fast, imports = pipeline_flags.own_flags(flags)
-    if fast and name == 'test':
-        raise MclirError('--fast is for train; test tries nothing out that it could leave out.')
-    opt = pipeline_flags.option_file(flags)
-    from mclir_basicsr.plugin import register
-
-    register()
-    _import(imports)
-    if opt is not None and pipeline_flags.is_first_rank():
-        from mclir_basicsr.check import start
-        from mclir_basicsr.check.preflight import check, check_test
-
-        if name == 'train':
-            notes = check(opt, root, auto_resume='--auto_resume' in flags, here=True, fast=fast)
-            start.note_examined(opt)
-        else:
-            pipeline_flags.refuse_training_file(opt)
-            notes = check_test(opt, root)
-        _say(*notes)
-    sys.argv = [f'mclir {name}', *flags]
-    if name == 'train':
-        from basicsr.train import train_pipeline
-
-        from mclir_basicsr.run import progress
-
-        with progress.shown():
-            train_pipeline(str(root))
-    else:
-        from basicsr.test import test_pipeline
-
-        test_pipeline(str(root))
-    return 0
-
-
-def _import(names: Sequence[str]) -> None:
-    if names:
-        from mclir_basicsr.imports import import_all
-
-        _say(*import_all(names))
 
 
 def _check(options: argparse.Namespace) -> int:

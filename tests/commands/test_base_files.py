@@ -1,4 +1,4 @@
-"""An option file of each model class of BasicSR: converted, examined, trained, validated, broken off, resumed."""
+"""An option file of each kind of model of BasicSR: converted, examined, trained, validated, broken off, resumed."""
 
 import sys
 from copy import deepcopy
@@ -17,7 +17,7 @@ FRAMES = {'dataroot_lq': '', 'num_frame': 5, 'interval_list': [1], 'random_rever
 FRAMES |= {'meta_info_file': '', 'test_mode': False}
 # By class: the data set to train on, and that to validate on.
 SETS = {
-    'RealESRNetModel': (
+    'RealESRGANModel': (
         {'type': 'RealESRGANDataset', 'meta_info': '', 'final_sinc_prob': 0.8, **KERNELS}
         | {f'{key}2': value for key, value in KERNELS.items() if not key.startswith('beta')}
         | {'betag_range2': [0.5, 4], 'betap_range2': [1, 2]},
@@ -28,14 +28,11 @@ SETS = {
         {'type': 'REDSDataset', 'dataroot_flow': None} | FRAMES,
         {'type': 'VideoTestDataset', 'dataroot_lq': '', 'cache_data': False, 'num_frame': 5, 'padding': 'replicate'},
     ),
-    'VideoRecurrentModel': (
+    'VideoRecurrentGANModel': (
         {'type': 'REDSRecurrentDataset'} | FRAMES,
         {'type': 'VideoRecurrentTestDataset', 'dataroot_lq': '', 'cache_data': True, 'num_frame': -1},
     ),
 }
-SETS |= {'RealESRGANModel': SETS['RealESRNetModel'], 'SRGANModel': SETS['ESRGANModel']}
-SETS |= {'VideoBaseModel': SETS['EDVRModel'], 'VideoGANModel': SETS['EDVRModel']}
-SETS |= {'VideoRecurrentGANModel': SETS['VideoRecurrentModel']}
 
 
 def option_file(base, of_base, of_train):

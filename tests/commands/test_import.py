@@ -1,6 +1,5 @@
 """``--import``: a network, a loss and a data set of the user's own, by every command that builds them."""
 
-import json
 import sys
 
 import pytest
@@ -101,18 +100,7 @@ def test_the_commands_find_the_users_own_code(own, tmp_path, monkeypatch, capsys
     mclir('test', '-opt', 'test.yml', *flags)
 
 
-def test_the_runs_of_a_study_import_it_too(mclir, own, tmp_path):
-    arms = ('--arm', 'plain', 'train:spn_opt=~', 'train:history=~', '--arm', 'spn')
-    command = ('study', '-opt', own, '-o', 'study', '--seeds', '1', '--jobs', '1')
-    study = mclir(*command, *arms, '--import', 'code/own_code.py')
-    assert study.returncode == 0, study.stderr[-3000:]
-    assert 'spn: ' in study.stdout
-    assert 'No pictures' not in (tmp_path / 'study' / 'index.html').read_text()
-    files = json.loads((tmp_path / 'study' / 'results.json').read_text())['compared']['files']
-    assert files['code/own_code.py']['of'] == 'content'
-
-
-def test_so_do_the_processes_that_read_data_where_they_are_spawned(tmp_path):
+def test_processes_that_read_data_import_it_where_they_are_spawned(tmp_path):
     """As under torchrun: what they are given is looked up by its module."""
     (tmp_path / 'spawned_data.py').write_text(
         'class Numbers:\n    def __len__(self):\n        return 3\n    def __getitem__(self, i):\n        return i\n'

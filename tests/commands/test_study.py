@@ -30,8 +30,8 @@ def flags(option_path, out):
     return ['study', '-opt', str(option_path), '-o', str(out), '--seeds', '1', *arms]
 
 
-def start(option_path, out, tmp_path):
-    command = ['mclir', *flags(option_path, out), '--jobs', '2']
+def start(option_path, out, tmp_path, *more):
+    command = ['mclir', *flags(option_path, out), '--jobs', '2', *more]
     return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -39,30 +39,46 @@ def has_a_state(out):
     return any(out.glob('experiments/*/training_states/*.state'))
 
 
+OWN_LOSS = """\
+from basicsr.losses.basic_loss import L1Loss
+from basicsr.utils.registry import LOSS_REGISTRY
+
+
+@LOSS_REGISTRY.register()
+class OwnLoss(L1Loss):
+    pass
+"""
+
+
 def test_a_killed_study_ends_as_one_by_jobs_that_never_stopped(mclir, option_path, tmp_path):
+    """With a loss of the user's own, which every process of it imports."""
     pytest.importorskip('submitit')
-    whole = mclir(*flags(option_path, tmp_path / 'whole'), '--slurm', 'cluster=local', 'timeout_min=10')
+    (tmp_path / 'own_loss.py').write_text(OWN_LOSS)
+    option_path.write_text(option_path.read_text().replace('L1Loss', 'OwnLoss'))
+    own = ('--import', 'own_loss.py')
+    whole = mclir(*flags(option_path, tmp_path / 'whole'), *own, '--slurm', 'cluster=local', 'timeout_min=10')
     assert whole.returncode == 0, whole.stderr
-    killed = start(option_path, tmp_path / 'killed', tmp_path)
+    killed = start(option_path, tmp_path / 'killed', tmp_path, *own)
     while killed.poll() is None and not has_a_state(tmp_path / 'killed'):
         time.sleep(0.01)
     killed.kill()
     killed.communicate()
-    again = start(option_path, tmp_path / 'killed', tmp_path)
-    said = again.communicate()
-    assert again.returncode == 0, said[1]
+    again = mclir(*flags(option_path, tmp_path / 'killed'), *own, '--jobs', '2')
+    assert again.returncode == 0, again.stderr
     results = [json.loads((tmp_path / name / 'results.json').read_text()) for name in ('whole', 'killed')]
     assert results[0] == results[1]
     assert results[0]['gains']['spn']['held-out']['psnr']['seeds'] == 1
     differing = results[0]['compared']['differing']
     assert differing['train.history.interval'] == {'spn': [1, 2]} and 'train.total_iter' not in differing
     assert results[0]['compared']['made_with']['device'].startswith('CPU')
-    assert set(results[0]['compared']['files']) == {str(tmp_path / 'pairs' / part) for part in ('gt', 'lq')}
+    files = results[0]['compared']['files']
+    assert set(files) == {'own_loss.py', *(str(tmp_path / 'pairs' / part) for part in ('gt', 'lq'))}
+    assert files['own_loss.py']['of'] == 'content'
     page = (tmp_path / 'killed' / 'index.html').read_text()
     assert page.count('data:image/png;base64,') == 3, 'forest, curves, pictures'
     assert 'No pictures' not in page and 'No curve' not in page
-    assert 'spn: ' in said[0]
-    assert 'one seed says nothing about chance' in said[0]
+    assert 'spn: ' in again.stdout
+    assert 'one seed says nothing about chance' in again.stdout
 
 
 def test_ctrl_c_saves_every_run(option_path, tmp_path):
