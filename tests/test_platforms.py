@@ -43,12 +43,9 @@ def without(more: str) -> list[str]:
     return done.stdout.split('\n')[:-1]
 
 
-def test_every_module_loads_without_signals_fork_and_locks_of_files():
-    assert without('print(len([name for name in sys.modules if name.startswith("mclir_basicsr.")]) > 100)') == ['True']
-
-
-def test_a_run_stops_at_the_signals_that_there_are():
-    assert without(STOP) == ['True SIGTERM', '[1, 2]']
+def test_every_module_loads_without_signals_fork_and_locks_of_files_and_a_run_stops_at_the_signals_that_there_are():
+    loaded = 'print(len([name for name in sys.modules if name.startswith("mclir_basicsr.")]) > 100)'
+    assert without(loaded + STOP) == ['True', 'True SIGTERM', '[1, 2]']
 
 
 def test_a_run_of_a_study_is_asked_to_stop_by_ctrl_break_on_windows(monkeypatch):

@@ -16,7 +16,7 @@ NETWORKS = {
     'EDSR': {'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': 2},
     'SwinIR': {'img_size': 64, 'window_size': 8, 'depths': [2], 'embed_dim': 12, 'num_heads': [2], 'mlp_ratio': 2},
     'FFANet': {'blocks': 1, 'normalize': True},
-    'DehazeFormer': {'variant': 't', 'normalize': True},
+    'DehazeFormer': {'depths': [1, 1, 2, 1, 1], 'normalize': True},
     'NAFNet': _NAFNET,
     'NAFNetLocal': _NAFNET | {'train_size': [1, 3, 32, 32]},
 }  # fmt: skip

@@ -48,8 +48,11 @@ def test_one_process_is_not_refused_whatever_the_allocation(environment):
     start.refuse_lone_processes(environment)
 
 
-@pytest.mark.parametrize('way', [('-c', TRAIN), ('-m', 'mclir_basicsr', 'train')], ids=['script', 'mclir'])
-@pytest.mark.parametrize('environment', [OF_TORCHRUN, OF_SRUN], ids=['torchrun', 'srun'])
+@pytest.mark.parametrize(
+    ('way', 'environment'),
+    [(('-c', TRAIN), OF_TORCHRUN), (('-m', 'mclir_basicsr', 'train'), OF_SRUN)],
+    ids=['torchrun-script', 'srun-mclir'],
+)
 def test_torchrun_or_srun_without_launcher_writes_nothing(way, environment, option_file, tmp_path):
     result = run(sys.executable, *way, '-opt', option_file(), cwd=tmp_path, **environment)
     assert result.returncode != 0
