@@ -115,6 +115,17 @@ def _cuts_names(call: Any) -> bool:
     return '..][epoch:' in inspect.unwrap(call).__code__.co_consts
 
 
+def wandb_id(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """BasicSR names a run by wandb.util.generate_id, which current releases of wandb keep elsewhere."""
+    import wandb.util
+
+    if not hasattr(wandb.util, 'generate_id'):
+        from wandb.sdk.lib.runid import generate_id
+
+        wandb.util.generate_id = generate_id
+    return original(*args, **kwargs)
+
+
 def blur(original: Callable[..., Any], img: Any, *args: Any, **kwargs: Any) -> Any:
     """RealESRNetModel blurs no image on a CPU that JPEG compression gave another memory layout, which padding keeps."""
     return original(img.contiguous(), *args, **kwargs)
@@ -125,6 +136,7 @@ REPAIRS = (
     Repair('basicsr.utils.options', 'parse_options', script),
     Repair('basicsr.train', 'load_resume_state', resume),
     Repair('basicsr.train', 'train_pipeline', run_end),
+    Repair('basicsr.utils.logger', 'init_wandb_logger', wandb_id),
     Repair('basicsr.utils.logger:MessageLogger', '__call__', log_line, _cuts_names),
     Repair('basicsr.data', 'build_dataloader', resumed_data),
     Repair('basicsr.data.paired_image_dataset:PairedImageDataset', '__getitem__', unreadable_pair),
