@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 
@@ -26,9 +27,13 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._trained = {}  # by folder: when, in whole seconds, a training there ended
 
     def run(self, arguments, cwd, environment):
         """Run ``mclir`` with arguments in cwd, with variables added to the environment; as subprocess.run does."""
+        training = arguments[:1] == ['train']
+        while training and self._trained.get(cwd) == int(time.time()):
+            time.sleep(0.01)  # BasicSR names a log by the second: this one would replace that of the run before
         with tempfile.TemporaryDirectory() as folder:
             files = [Path(folder, name) for name in ('stdout', 'stderr')]
             asked = {
@@ -40,6 +45,8 @@ class Server:
             print(json.dumps(asked), file=self._process.stdin, flush=True)
             answer = self._process.stdout.readline()
             assert answer, 'the server of commands has ended'
+            if training:
+                self._trained[cwd] = int(time.time())
             output = [file.read_text() for file in files]
         return subprocess.CompletedProcess(['mclir', *arguments], int(answer), *output)
 
