@@ -48,7 +48,7 @@ def optimisation(opt: dict[str, Any], resumed: Mapping[str, Any] | None = None) 
     ours = opt['model_type'] == 'HistoryModel'
     of_file = ours and at(opt, 'path.resume_settings') == 'file'
     held = None if of_file else ((resumed or {}).get('schedulers') or [None])[0]
-    groups = len(held['base_lrs']) if held else 1  # a video model's optical flow has one of its own
+    groups = len((held or {}).get('base_lrs', ())) or 1  # a video model's optical flow has one of its own
     for key, kind, make in (
         ('optim_g', train['optim_g'].pop('type'), lambda kind: _add_optimizer(model, kind, groups, train['optim_g'])),
         ('scheduler', train['scheduler']['type'], lambda kind: model.setup_schedulers()),
