@@ -3,6 +3,7 @@
 import ast
 import sys
 from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -31,6 +32,7 @@ def test_other_networks_of_a_package_have_names_too(name):
     assert find_architecture(name).__name__ == name.removeprefix('spandrel.')
 
 
+@pytest.mark.skipif(find_spec('spandrel_extra_arches') is not None, reason='spandrel_extra_arches is installed')
 def test_names_are_known_without_importing_spandrel():
     assert sorted(architecture_names()) == sorted(NAMES)
 
@@ -130,6 +132,7 @@ def extra_arches(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.skipif(find_spec('spandrel_extra_arches') is not None, reason='spandrel_extra_arches is installed')
 def test_networks_of_spandrel_extra_arches_are_found_where_it_is_installed(extra_arches):
     assert sorted(architecture_names()) == sorted([*NAMES, 'Own'])
     assert ARCH_REGISTRY.get('Own').__module__ == 'spandrel_extra_arches.architectures.Own'
