@@ -96,5 +96,5 @@ if __name__ == '__main__':
             importlib.import_module(module.name)
     import basicsr.train  # noqa: F401
 
-    gc.freeze()  # a child that collects all of this at its end would copy it
+    gc.freeze()  # a child that looks for garbage in all of this would copy it
     _serve()

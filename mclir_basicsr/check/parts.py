@@ -180,13 +180,18 @@ def loading(opt: dict[str, Any], here: bool) -> list[str]:
     return notes
 
 
-def folder(experiments: Path, path: Mapping[str, Any]) -> list[str]:
-    """Whether the folder of the experiment can be written, and whether ``path`` names another, which cannot act."""
+def places(path: Mapping[str, Any], name: str) -> list[str]:
+    """Whether ``path`` names a folder for experiments or results, which cannot act."""
     if elsewhere := {'experiments_root', 'results_root'} & path.keys():
         raise MclirError(
             f'path.{min(elsewhere)} cannot act: basicsr 1.4.2 replaces it, and later ones look for the states of '
-            f'experiments/{experiments.name} all the same. Leave it out; with --root DIR all goes to DIR.'
+            f'experiments/{name} all the same. Leave it out; with --root DIR all goes to DIR.'
         )
+    return []
+
+
+def folder(experiments: Path) -> list[str]:
+    """Whether the folder of the experiment can be written."""
     there = next(folder for folder in (experiments, *experiments.absolute().parents) if folder.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise MclirError(f'{experiments} cannot be written: {there} is no folder that you may write to.')

@@ -98,7 +98,8 @@ def _examine(
         'network_g': partial(network.network, opt),
         'loading': partial(parts.loading, opt, here),
         'val': partial(metrics.validation, opt),
-        'experiments': partial(parts.folder, folder, opt['path']),
+        'path': partial(parts.places, opt['path'], opt['name']),
+        'experiments': partial(parts.folder, folder),
         **{f'datasets.{phase}': partial(check_data_set, opt, phase) for phase in opt['datasets']},
     }
 

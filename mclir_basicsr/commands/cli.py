@@ -36,10 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return pipeline.run(arguments[0], arguments[1:], _say)
         options = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], int] = options.run
-        if names := getattr(options, 'imports', []):
-            from mclir_basicsr.imports import import_all
-
-            _say(*import_all(names))
+        _say(*import_flag.follow(getattr(options, 'imports', [])))
         return run(options)
     except (MclirError, OSError) as error:
         return _fail(error)
@@ -207,5 +204,5 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _say(*lines: str) -> None:
-    text = '\n'.join(lines) + '\n'
+    text = ''.join(f'{line}\n' for line in lines)
     sys.stdout.write(text.encode(errors='backslashreplace').decode())  # the name of a file may be no UTF-8

@@ -1,6 +1,7 @@
 """The flag ``--import`` of the commands that build networks, losses or data sets."""
 
 import argparse
+from collections.abc import Sequence
 
 
 def add_to(command: argparse.ArgumentParser) -> None:
@@ -13,3 +14,12 @@ def add_to(command: argparse.ArgumentParser) -> None:
         metavar='FILE|MODULE',
         help='import your own code first, which registers a network, loss, data set or metric (may be given again)',
     )
+
+
+def follow(names: Sequence[str]) -> list[str]:
+    """Import what the flag names; returns what that registered, a sentence each."""
+    if not names:
+        return []
+    from mclir_basicsr.imports import import_all
+
+    return import_all(names)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from mclir_basicsr.commands import pipeline_flags
+from mclir_basicsr.commands import import_flag, pipeline_flags
 from mclir_basicsr.errors import MclirError
 
 
@@ -28,10 +28,7 @@ def run(name: str, flags: list[str], say: Callable[..., None]) -> int:
     from mclir_basicsr.plugin import register
 
     register()
-    if imports:
-        from mclir_basicsr.imports import import_all
-
-        say(*import_all(imports))
+    say(*import_flag.follow(imports))
     if opt is not None and pipeline_flags.is_first_rank():
         from mclir_basicsr.check import start
         from mclir_basicsr.check.preflight import check, check_test

@@ -113,7 +113,7 @@ def test_bad_option_files(mclir, spoil, said, option_file, tmp_path):
     assert 'Traceback' not in message
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])  # SIGHUP: tests/run/test_stop.py
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_ends_a_run_with_everything_saved(number, option_file, tmp_path):
     """Sent to its DataLoader workers too, as SLURM and torchrun do, and again until it has ended."""
     file = option_file(train={'total_iter': 1_000_000, 'keep': {'last': 1}})

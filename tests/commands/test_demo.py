@@ -15,9 +15,9 @@ from mclir_basicsr.report import read_run
 
 
 def test_the_demo_shows_what_spn_brings(tmp_path):
-    result = run(sys.executable, '-c', SHORT_DEMO, 'demo', '--iters', 5, '--seeds', 1, '--out', 'shown', cwd=tmp_path)
+    result = run(sys.executable, '-c', SHORT_DEMO, 'demo', '--iters', 5, '--seeds', 2, '--out', 'shown', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    for part in (r'held-out .*last psnr', r'plain +5 +\d\d\.\d{4} ', r'SPN +5 +\d\d\.\d{4}  [+-]0\.\d{4} ', 'λ = 0.',
+    for part in (r'held-out .*last psnr', r'plain \(n=2\) .*\d\d\.\d{4} ± ', r'SPN \(n=2\) .*[+-]0\.\d{4} \(', 'λ = 0.',
                  'Real features: VGG16', r'spn_ratio near 0\.02; measured 0\.0', 'published 0.001 would give 0.0',
                  r'report\.html'):  # fmt: skip
         assert re.search(part, result.stdout), result.stdout
@@ -25,16 +25,16 @@ def test_the_demo_shows_what_spn_brings(tmp_path):
     assert '<table' in (out / 'report.html').read_text(encoding='utf-8')
     with Image.open(out / 'report.png') as picture:
         assert min(picture.size) > 500
-    assert 'One seed says nothing about chance' in result.stdout
+    assert 'compare a gain with its interval' in result.stdout
     # both continuations begin with the same batch
-    plain = parse_file(out / 'plain_seed0.yml')
+    plain = parse_file(out / 'plain_seed1.yml')
     assert plain['model_type'] == 'HistoryModel'
     assert not {'spn_opt', 'history'} & plain['train'].keys()
-    first = [read_run(out / 'experiments' / f'{name}_seed0').training['l_pix'][0] for name in ('plain', 'spn')]
+    first = [read_run(out / 'experiments' / f'{name}_seed1').training['l_pix'][0] for name in ('plain', 'spn')]
     assert first[0] == first[1]
     # the option file that stays, and was trained with, is one to go on with
-    options = parse_file(out / 'spn_seed0.yml')
-    assert options['manual_seed'] == 0
+    options = parse_file(out / 'spn_seed1.yml')
+    assert options['manual_seed'] == 1
     assert read_options(options)[1] == []
 
 

@@ -6,40 +6,11 @@ import pytest
 import yaml
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY
 from conftest import run
+from own_texts import use_own_code
 
 from mclir_basicsr.commands.cli import main
 from mclir_basicsr.errors import MclirError
 from mclir_basicsr.imports import import_all
-
-OWN = """\
-from basicsr.data.paired_image_dataset import PairedImageDataset
-from basicsr.losses.basic_loss import L1Loss
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY
-from own_blocks import Upscale
-
-
-@ARCH_REGISTRY.register()
-class OwnNet(Upscale):
-    pass
-
-
-@LOSS_REGISTRY.register()
-class OwnLoss(L1Loss):
-    pass
-
-
-@DATASET_REGISTRY.register()
-class OwnPairs(PairedImageDataset):
-    pass
-"""
-BLOCKS = """\
-from torch import nn
-
-
-class Upscale(nn.Sequential):
-    def __init__(self):
-        super().__init__(nn.Conv2d(3, 12, 3, 1, 1), nn.PixelShuffle(2))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +28,9 @@ def leave_no_trace(monkeypatch):
 @pytest.fixture
 def own(tmp_path, option_file, write_pairs):
     """A folder with the user's code beside another folder, in which the option file that names it is used."""
-    (tmp_path / 'code').mkdir()
-    (tmp_path / 'code' / 'own_code.py').write_text(OWN)
-    (tmp_path / 'code' / 'own_blocks.py').write_text(BLOCKS)
     write_pairs(2)
-    file = option_file(network_g={'type': 'OwnNet'}, train={'pixel_opt': {'type': 'OwnLoss'}})
-    opt = yaml.safe_load(file.read_text())
-    opt['datasets']['train'] |= {'type': 'OwnPairs', 'num_worker_per_gpu': 1}
-    file.write_text(yaml.safe_dump(opt, sort_keys=False))
+    file = option_file()
+    use_own_code(file)
     return file
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 import yaml
+from own_texts import use_own_code
 
 from mclir_basicsr.commands.study import Until, study
 from mclir_basicsr.errors import MclirError
@@ -39,23 +40,11 @@ def has_a_state(out):
     return any(out.glob('experiments/*/training_states/*.state'))
 
 
-OWN_LOSS = """\
-from basicsr.losses.basic_loss import L1Loss
-from basicsr.utils.registry import LOSS_REGISTRY
-
-
-@LOSS_REGISTRY.register()
-class OwnLoss(L1Loss):
-    pass
-"""
-
-
 def test_a_killed_study_ends_as_one_by_jobs_that_never_stopped(mclir, option_path, tmp_path):
-    """With a loss of the user's own, which every process of it imports."""
+    """With code of the user's own, which every process of it imports."""
     pytest.importorskip('submitit')
-    (tmp_path / 'own_loss.py').write_text(OWN_LOSS)
-    option_path.write_text(option_path.read_text().replace('L1Loss', 'OwnLoss'))
-    own = ('--import', 'own_loss.py')
+    use_own_code(option_path)
+    own = ('--import', 'code/own_code.py')
     whole = mclir(*flags(option_path, tmp_path / 'whole'), *own, '--slurm', 'cluster=local', 'timeout_min=10')
     assert whole.returncode == 0, whole.stderr
     killed = start(option_path, tmp_path / 'killed', tmp_path, *own)
@@ -72,8 +61,8 @@ def test_a_killed_study_ends_as_one_by_jobs_that_never_stopped(mclir, option_pat
     assert differing['train.history.interval'] == {'spn': [1, 2]} and 'train.total_iter' not in differing
     assert results[0]['compared']['made_with']['device'].startswith('CPU')
     files = results[0]['compared']['files']
-    assert set(files) == {'own_loss.py', *(str(tmp_path / 'pairs' / part) for part in ('gt', 'lq'))}
-    assert files['own_loss.py']['of'] == 'content'
+    assert set(files) == {'code/own_code.py', *(str(tmp_path / 'pairs' / part) for part in ('gt', 'lq'))}
+    assert files['code/own_code.py']['of'] == 'content'
     page = (tmp_path / 'killed' / 'index.html').read_text()
     assert page.count('data:image/png;base64,') == 3, 'forest, curves, pictures'
     assert 'No pictures' not in page and 'No curve' not in page
